@@ -11,7 +11,7 @@ const FILES: [&str; 4] =
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     // The reasons are imported by no other file, and belong to the reflected contract all the same.
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;

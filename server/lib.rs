@@ -1,1 +1,11 @@
-//! x
+//! Tollgate stands beside an API and answers, for each call: may it pass, and what does it cost?
+//!
+//! The rooms, in reading order; each may know those above it, never those below. `server/README.md` is the map.
+
+pub mod fault;
+pub mod money;
+pub mod store;
+pub mod tasks;
+pub mod time;
+
+pub mod gate;

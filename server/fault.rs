@@ -1,0 +1,159 @@
+//! Why something failed, in words that every room and the door share.
+
+use std::error::Error;
+
+/// Why an RPC failed: the reasons of `error_reason.proto`, each with the one kind that it has there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "error_reason.proto says what each means, with an example")]
+pub enum Reason {
+    InvalidField,
+    PageTokenInvalid,
+    ResumeTokenInvalid,
+    QueryTooLarge,
+    CredentialMissing,
+    CredentialInvalid,
+    CredentialRevoked,
+    CredentialExpired,
+    CredentialAmbiguous,
+    PermissionMissing,
+    TenantForbidden,
+    TenantNotFound,
+    PlanNotFound,
+    PlanVersionNotFound,
+    ApiKeyNotFound,
+    EventNotFound,
+    ReservationNotFound,
+    EventConflict,
+    CompletionConflict,
+    RequestConflict,
+    TenantExists,
+    PlanExists,
+    PlanNotPublished,
+    ReservationSettled,
+    ReservationReleased,
+    ReservationExpired,
+    SettlementAboveHold,
+    WalletFull,
+    ServerOverloaded,
+    DecisionAbandoned,
+    StoreUnavailable,
+    FreshnessTimeout,
+    ShuttingDown,
+    Internal,
+    Unsupported,
+}
+
+/// What kind of failure a reason is; the door gives each kind one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is wrong in itself.
+    Invalid,
+    /// What it names does not exist for this caller.
+    NotFound,
+    /// What it makes exists already with another content.
+    Conflict,
+    /// The caller is not known.
+    Unauthenticated,
+    /// The caller may not.
+    Denied,
+    /// The thing is not in the state that this takes.
+    Precondition,
+    /// The result would be out of range.
+    OutOfRange,
+    /// There is no room for it now.
+    Exhausted,
+    /// A part that is needed cannot be reached.
+    Unavailable,
+    /// Not spoken here.
+    Unsupported,
+    /// A defect.
+    Internal,
+}
+
+impl Reason {
+    /// The kind of this reason.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::InvalidField | Self::PageTokenInvalid | Self::ResumeTokenInvalid | Self::QueryTooLarge => {
+                Kind::Invalid
+            }
+            Self::CredentialMissing
+            | Self::CredentialInvalid
+            | Self::CredentialRevoked
+            | Self::CredentialExpired
+            | Self::CredentialAmbiguous => Kind::Unauthenticated,
+            Self::PermissionMissing | Self::TenantForbidden => Kind::Denied,
+            Self::TenantNotFound
+            | Self::PlanNotFound
+            | Self::PlanVersionNotFound
+            | Self::ApiKeyNotFound
+            | Self::EventNotFound
+            | Self::ReservationNotFound => Kind::NotFound,
+            Self::EventConflict
+            | Self::CompletionConflict
+            | Self::RequestConflict
+            | Self::TenantExists
+            | Self::PlanExists => Kind::Conflict,
+            Self::PlanNotPublished
+            | Self::ReservationSettled
+            | Self::ReservationReleased
+            | Self::ReservationExpired
+            | Self::SettlementAboveHold => Kind::Precondition,
+            Self::WalletFull => Kind::OutOfRange,
+            Self::ServerOverloaded => Kind::Exhausted,
+            Self::DecisionAbandoned | Self::StoreUnavailable | Self::FreshnessTimeout | Self::ShuttingDown => {
+                Kind::Unavailable
+            }
+            Self::Unsupported => Kind::Unsupported,
+            Self::Internal => Kind::Internal,
+        }
+    }
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field, for example `event.id`.
+    pub field: String,
+    /// What is wrong with it, with the value in it.
+    pub description: String,
+}
+
+/// An error that knows what it means to a caller.
+pub trait Fault: Error {
+    /// Why it failed.
+    fn reason(&self) -> Reason;
+
+    /// The fields that were wrong; empty where no field was.
+    fn violations(&self) -> &[Violation] {
+        &[]
+    }
+}
+
+/// A request is wrong in itself: what is wrong with each field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", describe(.0))]
+pub struct Invalid(pub Vec<Violation>);
+
+impl Invalid {
+    /// One field is wrong.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self(vec![Violation { field: field.into(), description: description.into() }])
+    }
+}
+
+impl Fault for Invalid {
+    fn reason(&self) -> Reason {
+        Reason::InvalidField
+    }
+
+    fn violations(&self) -> &[Violation] {
+        &self.0
+    }
+}
+
+fn describe(violations: &[Violation]) -> String {
+    let each = violations.iter().map(|wrong| format!("{}: {}", wrong.field, wrong.description));
+    each.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,237 @@
+//! The port `Counters`: where the gate's counts are kept, in one atomic change a decision.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::fault::{Fault, Reason};
+use crate::gate::call::{Demand, EventKey, PayloadHash};
+use crate::gate::decision::{Burn, CounterId, Decision};
+use crate::gate::policy::Policy;
+use crate::gate::state::{Grant, State};
+use crate::time::Timestamp;
+
+/// Counters of all tenants: a cache of the ledger, never the truth.
+///
+/// # Contract
+///
+/// - Every method is one atomic change of one tenant's counters, or none; methods of one tenant stand in one order.
+/// - A tenant that is not installed is answered `Missing`, never counted from zero (rule K).
+/// - Every change but a dry one has the next number of its tenant (rule L).
+/// - Time is the counters' own clock (rule O); it never runs backward for a bucket or a period.
+/// - A change is finished when its future first returns; dropping the future before that may or may not change.
+#[async_trait]
+pub trait Counters: Send + Sync + std::fmt::Debug {
+    /// The counters' clock.
+    fn now(&self) -> Timestamp;
+
+    /// Decides about `demand` and charges every limit of it, or none.
+    ///
+    /// An event that is marked is answered from its mark (rule Q): the same payload `Replayed`, another `Conflict`; a mark
+    /// that was pending for more than 10 s counts for nothing.
+    async fn charge(&self, tenant: &str, policy: &Policy, demand: &Demand<'_>) -> Result<Charged, CountersError>;
+
+    /// Says that the events are durable: their marks may now answer alone.
+    async fn committed(&self, events: &[(Arc<str>, EventKey)]) -> Result<(), CountersError>;
+
+    /// Installs what the ledger knows of a tenant, where nothing is installed.
+    async fn install(&self, tenant: &str, state: State) -> Result<(), CountersError>;
+
+    /// Adds a grant that the wallet has; nothing where its id is there already (rule S). `false`: not installed.
+    async fn grant(&self, tenant: &str, grant: Grant) -> Result<bool, CountersError>;
+
+    /// Moves a living reservation's expiry and holds more (rule T).
+    async fn extend(&self, tenant: &str, policy: &Policy, extend: &Extend<'_>) -> Result<Extended, CountersError>;
+
+    /// Ends a living reservation (rule T): takes the price out of the hold and frees the rest.
+    async fn end(&self, tenant: &str, policy: &Policy, end: &End<'_>) -> Result<Ended, CountersError>;
+
+    /// Ends an expired reservation after its end is durable, and forgets grants that were closed.
+    async fn expired(&self, tenant: &str, reservations: &[Arc<str>], grants: &[Arc<str>]) -> Result<(), CountersError>;
+
+    /// Marks an event as completed, once.
+    async fn complete(&self, tenant: &str, event: EventKey, outcome: PayloadHash) -> Result<Completed, CountersError>;
+
+    /// The counters as they stand, with their number, for the reconciler (rule M). `None`: not installed.
+    async fn read(&self, tenant: &str) -> Result<Option<State>, CountersError>;
+
+    /// Posts a correction under the number it was computed at (rule M). `false`: not installed, or already corrected past it.
+    async fn correct(&self, tenant: &str, correction: &Correction) -> Result<bool, CountersError>;
+}
+
+/// How a charge went.
+#[derive(Clone, Debug)]
+pub enum Charged {
+    /// Decided now.
+    Decided(Box<Decision>),
+    /// Decided before, with the same payload. `durable`: the ledger has it; otherwise the same decision must be journalled
+    /// again before it is answered. Its `limits` are those of this moment.
+    Replayed {
+        /// The first decision.
+        decision: Box<Decision>,
+        /// Whether the ledger has it.
+        durable: bool,
+    },
+    /// Decided before, with another payload.
+    Conflict,
+    /// Nothing was done: the tenant's counters are not installed.
+    Missing,
+    /// Nothing was done: the allowance of the period that starts here is not among the grants. Whoever sees this posts it,
+    /// then asks again.
+    AllowanceDue {
+        /// The first moment of the period.
+        period_start: Timestamp,
+        /// The first moment of the next, when the allowance ends.
+        period_end: Timestamp,
+    },
+}
+
+/// A change of a living reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct Extend<'a> {
+    /// The reservation.
+    pub reservation: &'a Arc<str>,
+    /// Names the request, so that a retry extends once.
+    pub event: EventKey,
+    /// Its content.
+    pub payload: PayloadHash,
+    /// Microseconds to live from now; `None`: the expiry stays.
+    pub ttl: Option<i64>,
+    /// How much more to hold, in micro-credits; may be zero.
+    pub additional_micros: i64,
+}
+
+/// How an extension went.
+#[derive(Clone, Debug)]
+pub enum Extended {
+    /// Done, or refused for lack of credits: then nothing was changed. `decision.burns` is what is held in addition.
+    Decided {
+        /// The decision.
+        decision: Box<Decision>,
+        /// All that is held now, in micro-credits.
+        held_micros: i64,
+        /// When the hold ends now.
+        expires_at: Timestamp,
+        /// Whether this request extended before.
+        replayed: bool,
+        /// Whether the ledger has it.
+        durable: bool,
+    },
+    /// The request was used with another content.
+    Conflict,
+    /// The reservation has ended, or never was.
+    Gone(Gone),
+    /// The tenant's counters are not installed.
+    Missing,
+}
+
+/// The end of a reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// The reservation.
+    pub reservation: &'a Arc<str>,
+    /// Names the end: made from the reservation's id alone, so that it ends once.
+    pub event: EventKey,
+    /// The content of the end.
+    pub payload: PayloadHash,
+    /// Settled at this price in micro-credits; `None`: released.
+    pub price_micros: Option<i64>,
+}
+
+/// How the end of a reservation went.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It ended, now or in an earlier request with the same content.
+    Done {
+        /// What happened.
+        end: Box<EndDecision>,
+        /// Whether it ended before.
+        replayed: bool,
+        /// Whether the ledger has it.
+        durable: bool,
+    },
+    /// The price is above the hold, and the reservation does not allow that. Nothing was changed.
+    AboveHold {
+        /// What is held, in micro-credits.
+        held_micros: i64,
+    },
+    /// It had ended otherwise, or never was.
+    Gone(Gone),
+    /// The tenant's counters are not installed.
+    Missing,
+}
+
+/// What the end of a reservation did.
+#[derive(Clone, Debug)]
+pub struct EndDecision {
+    /// The counters' clock.
+    pub at: Timestamp,
+    /// The number of the change.
+    pub number: u64,
+    /// What each grant paid out of the hold.
+    pub paid: Vec<Burn>,
+    /// What each grant got back.
+    pub released: Vec<Burn>,
+    /// What each grant paid above the hold.
+    pub excess: Vec<Burn>,
+    /// What no grant covered, in micro-credits.
+    pub overage_micros: i64,
+    /// Free to be spent afterwards, in micro-credits.
+    pub balance_micros: i64,
+}
+
+/// Why a reservation cannot be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The counters do not know it: the ledger may.
+    Unknown,
+    /// It was settled.
+    Settled,
+    /// It was released.
+    Released,
+    /// Its time is over.
+    Expired,
+}
+
+/// How a completion went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// The first outcome of a known event.
+    Fresh,
+    /// The same outcome again. `durable`: the ledger has it.
+    Replayed {
+        /// Whether the ledger has it.
+        durable: bool,
+    },
+    /// Another outcome was added before.
+    Conflict,
+    /// No mark: the ledger may know the event.
+    Unknown,
+}
+
+/// What the reconciler found (rule M): differences to add to what is used.
+#[derive(Clone, Debug, Default)]
+pub struct Correction {
+    /// The number the counters had when they were read.
+    pub number: u64,
+    /// Units to add to quota and fixed counters; negative: give back.
+    pub counters: Vec<(CounterId, i64)>,
+    /// Micro-credits to add to what grants have left; negative: take.
+    pub grants: Vec<(Arc<str>, i64)>,
+}
+
+/// The counters cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CountersError {
+    /// Their store cannot be reached.
+    #[error("the counters cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Fault for CountersError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(_) => Reason::StoreUnavailable,
+        }
+    }
+}
