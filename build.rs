@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] =
-    ["tollgate/v1/track.proto", "tollgate/v1/plans.proto", "tollgate/v1/auth.proto", "tollgate/v1/admin.proto"];
+const FILES: [&str; 4] = [
+    "tollgate/v1/track.proto",
+    "tollgate/v1/plans.proto",
+    "tollgate/v1/auth.proto",
+    "tollgate/v1/admin.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -36,7 +40,8 @@ fn generate_servers(out_dir: &Path, descriptor_set: &[u8]) -> Result<(), Box<dyn
 
 /// A function from the path of a method to what its caller needs, read from the option `permission`.
 fn permission_table(pool: &prost_reflect::DescriptorPool) -> Result<String, Box<dyn Error>> {
-    let option = pool.get_extension_by_name("tollgate.v1.permission").ok_or("options.proto has no `permission`")?;
+    let option =
+        pool.get_extension_by_name("tollgate.v1.permission").ok_or("options.proto has no `permission`")?;
     let mut table = String::from(
         "/// What the caller of a method needs. `None`: there is no such method.\n\
          #[must_use]\n\

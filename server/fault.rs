@@ -102,9 +102,10 @@ impl Reason {
             | Self::SettlementAboveHold => Kind::Precondition,
             Self::WalletFull => Kind::OutOfRange,
             Self::ServerOverloaded => Kind::Exhausted,
-            Self::DecisionAbandoned | Self::StoreUnavailable | Self::FreshnessTimeout | Self::ShuttingDown => {
-                Kind::Unavailable
-            }
+            Self::DecisionAbandoned
+            | Self::StoreUnavailable
+            | Self::FreshnessTimeout
+            | Self::ShuttingDown => Kind::Unavailable,
             Self::Unsupported => Kind::Unsupported,
             Self::Internal => Kind::Internal,
         }

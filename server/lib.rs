@@ -2,6 +2,7 @@
 //!
 //! The rooms, in reading order; each may know those above it, never those below. `server/README.md` is the map.
 
+pub mod failpoint;
 pub mod fault;
 pub mod money;
 pub mod store;

@@ -77,11 +77,16 @@ pub trait Documents: Send + Sync + Debug {
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError>;
 
     /// The documents with those ids, in that order.
-    async fn get_many(&self, kind: &'static str, ids: &[String]) -> Result<Vec<Option<Document>>, StoreError>;
+    async fn get_many(&self, kind: &'static str, ids: &[String])
+    -> Result<Vec<Option<Document>>, StoreError>;
 
     /// The document with that value in a unique index.
-    async fn get_by(&self, kind: &'static str, index: &'static str, value: &str)
-    -> Result<Option<Document>, StoreError>;
+    async fn get_by(
+        &self,
+        kind: &'static str,
+        index: &'static str,
+        value: &str,
+    ) -> Result<Option<Document>, StoreError>;
 
     /// Replaces each document whose revision is still `revision`, each on its own; answers which were replaced, in order. A
     /// document at revision 0 is inserted if its id is not there.

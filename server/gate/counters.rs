@@ -29,7 +29,12 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     ///
     /// An event that is marked is answered from its mark (rule Q): the same payload `Replayed`, another `Conflict`; a mark
     /// that was pending for more than 10 s counts for nothing.
-    async fn charge(&self, tenant: &str, policy: &Policy, demand: &Demand<'_>) -> Result<Charged, CountersError>;
+    async fn charge(
+        &self,
+        tenant: &str,
+        policy: &Policy,
+        demand: &Demand<'_>,
+    ) -> Result<Charged, CountersError>;
 
     /// Says that the events are durable: their marks may now answer alone.
     async fn committed(&self, events: &[(Arc<str>, EventKey)]) -> Result<(), CountersError>;
@@ -41,16 +46,31 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     async fn grant(&self, tenant: &str, grant: Grant) -> Result<bool, CountersError>;
 
     /// Moves a living reservation's expiry and holds more (rule T).
-    async fn extend(&self, tenant: &str, policy: &Policy, extend: &Extend<'_>) -> Result<Extended, CountersError>;
+    async fn extend(
+        &self,
+        tenant: &str,
+        policy: &Policy,
+        extend: &Extend<'_>,
+    ) -> Result<Extended, CountersError>;
 
     /// Ends a living reservation (rule T): takes the price out of the hold and frees the rest.
     async fn end(&self, tenant: &str, policy: &Policy, end: &End<'_>) -> Result<Ended, CountersError>;
 
     /// Ends an expired reservation after its end is durable, and forgets grants that were closed.
-    async fn expired(&self, tenant: &str, reservations: &[Arc<str>], grants: &[Arc<str>]) -> Result<(), CountersError>;
+    async fn expired(
+        &self,
+        tenant: &str,
+        reservations: &[Arc<str>],
+        grants: &[Arc<str>],
+    ) -> Result<(), CountersError>;
 
     /// Marks an event as completed, once.
-    async fn complete(&self, tenant: &str, event: EventKey, outcome: PayloadHash) -> Result<Completed, CountersError>;
+    async fn complete(
+        &self,
+        tenant: &str,
+        event: EventKey,
+        outcome: PayloadHash,
+    ) -> Result<Completed, CountersError>;
 
     /// The counters as they stand, with their number, for the reconciler (rule M). `None`: not installed.
     async fn read(&self, tenant: &str) -> Result<Option<State>, CountersError>;
