@@ -10,3 +10,5 @@ pub mod tasks;
 pub mod time;
 
 pub mod gate;
+
+pub mod config;

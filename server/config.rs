@@ -1,0 +1,252 @@
+//! What whoever runs the server decides: one struct for each concern, read once at start.
+//!
+//! A setting has a section and a name. In the file it stands as `name` under `[section]`; in the environment as
+//! `TOLLGATE_SECTION_NAME`, which wins over the file. The flags of `tollgate serve` win over both.
+
+mod data;
+mod http;
+mod limits;
+mod log;
+mod operator;
+mod plans;
+mod server;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value, ValueKind};
+use serde::de::DeserializeOwned;
+
+pub use crate::config::data::DataConfig;
+pub use crate::config::http::{HttpConfig, ResetFormat};
+pub use crate::config::limits::LimitsConfig;
+pub use crate::config::log::{LogConfig, LogFormat};
+pub use crate::config::operator::OperatorConfig;
+pub use crate::config::plans::PlansConfig;
+pub use crate::config::server::{Reflection, ServerConfig};
+
+/// What the name of every variable begins with.
+const PREFIX: &str = "TOLLGATE_";
+
+/// The sections of the file, in the order of the fields of [`Config`].
+const SECTIONS: [&str; 7] = ["server", "data", "operator", "plans", "http", "limits", "log"];
+
+/// Variables of our clients, which may stand in the same environment.
+const CLIENT_PREFIX: &str = "TOLLGATE_CLIENT_";
+
+/// All settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where the server listens, and how it ends.
+    pub server: ServerConfig,
+    /// Where it keeps what it knows.
+    pub data: DataConfig,
+    /// Who may administer it.
+    pub operator: OperatorConfig,
+    /// What it promises at first.
+    pub plans: PlansConfig,
+    /// How its HTTP answers look.
+    pub http: HttpConfig,
+    /// How much one client may ask of it.
+    pub limits: LimitsConfig,
+    /// What it says about itself.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment. A setting that does not exist is an error, by its name.
+    pub fn read(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut sections = match file {
+            Some(path) => file_sections(path)?,
+            None => Map::new(),
+        };
+        if let Some(unknown) = sections.keys().find(|name| !SECTIONS.contains(&name.as_str())) {
+            return Err(ConfigError::UnknownSection { name: unknown.clone() });
+        }
+        add_environment(&mut sections, environment)?;
+        Ok(Self {
+            server: section(&mut sections, "server")?,
+            data: section(&mut sections, "data")?,
+            operator: section(&mut sections, "operator")?,
+            plans: section(&mut sections, "plans")?,
+            http: section(&mut sections, "http")?,
+            limits: section(&mut sections, "limits")?,
+            log: section(&mut sections, "log")?,
+        })
+    }
+}
+
+/// Why the settings cannot be used. No variant says a value of `[operator]`.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is missing, or may not be read.
+    #[error("the settings file `{}` cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("the settings file `{}` is not well formed: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        problem: String,
+    },
+    /// There is no such section.
+    #[error("unknown section `{name}` in the settings; there are {}", SECTIONS.join(", "))]
+    UnknownSection {
+        /// The section.
+        name: String,
+    },
+    /// There is no such variable.
+    #[error("unknown variable `{name}`: the settings are TOLLGATE_SECTION_NAME, with a section of {}", SECTIONS.join(", "))]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+    },
+    /// A setting does not exist, or has a value that it cannot have.
+    #[error("in the settings `{section}`: {problem}")]
+    Invalid {
+        /// The section.
+        section: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+type Sections = Map<String, Value>;
+
+fn file_sections(path: &Path) -> Result<Sections, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let malformed = |problem| ConfigError::Malformed { path: path.to_owned(), problem };
+    config::Config::builder()
+        .add_source(config::File::from_str(&text, config::FileFormat::Toml))
+        .build()
+        .and_then(config::Config::try_deserialize::<Sections>)
+        .map_err(|error| malformed(first_line(&error)))
+}
+
+/// The lines after the first quote the file, which may hold a secret.
+fn first_line(error: &dyn Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+fn add_environment(
+    sections: &mut Sections,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), ConfigError> {
+    for (variable, value) in environment {
+        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
+        if variable.starts_with(CLIENT_PREFIX) {
+            continue;
+        }
+        let path = path.to_ascii_lowercase();
+        let place = path.split_once('_').filter(|(section, _)| SECTIONS.contains(section));
+        let Some((section, name)) = place else {
+            return Err(ConfigError::UnknownVariable { name: variable });
+        };
+        let table = sections.entry(section.to_owned()).or_insert_with(|| Value::from(Sections::new()));
+        let ValueKind::Table(settings) = &mut table.kind else {
+            return Err(ConfigError::UnknownSection { name: section.to_owned() });
+        };
+        settings.insert(name.to_owned(), Value::from(value));
+    }
+    Ok(())
+}
+
+fn section<T: DeserializeOwned + Default>(
+    sections: &mut Sections,
+    name: &'static str,
+) -> Result<T, ConfigError> {
+    let Some(table) = sections.remove(name) else { return Ok(T::default()) };
+    table.try_deserialize().map_err(|error: config::ConfigError| ConfigError::Invalid {
+        section: name,
+        problem: first_line(&error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tollgate.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::read(Some(&path), environment)
+    }
+
+    #[track_caller]
+    fn refused(file: &str, environment: &[(&str, &str)], expected: &str) {
+        let message = read(file, environment).unwrap_err().to_string();
+        assert!(message.contains(expected), "`{message}` does not say `{expected}`");
+    }
+
+    #[test]
+    fn without_a_file_everything_has_a_default() {
+        let config = Config::read(None, []).unwrap();
+        assert_eq!("127.0.0.1:7180", config.server.listen.to_string());
+        assert_eq!(Path::new("data"), config.data.directory);
+        assert_eq!("standard", config.plans.presets);
+        assert_eq!(128, config.limits.concurrent_streams.get());
+    }
+
+    #[test]
+    fn environment_wins_over_the_file() {
+        let file =
+            "[server]\nlisten = \"127.0.0.1:1\"\nreflection = \"off\"\n[limits]\nmessage_bytes_in = 1000";
+        let environment = [
+            ("TOLLGATE_SERVER_LISTEN", "127.0.0.1:2"),
+            ("TOLLGATE_LIMITS_CONCURRENT_STREAMS", "7"),
+            ("TOLLGATE_LOG_FORMAT", "json"),
+            ("TOLLGATE_CLIENT_API_KEY", "of another program"),
+            ("HOME", "/"),
+        ];
+        let config = read(file, &environment).unwrap();
+        assert_eq!("127.0.0.1:2", config.server.listen.to_string());
+        assert_eq!(Reflection::Off, config.server.reflection);
+        assert_eq!(1000, config.limits.message_bytes_in.get());
+        assert_eq!(7, config.limits.concurrent_streams.get());
+        assert_eq!(LogFormat::Json, config.log.format);
+    }
+
+    #[test]
+    fn what_is_not_a_setting_is_refused_by_its_name() {
+        refused("[server]\nlsten = \"x\"", &[], "lsten");
+        refused("[sever]\nlisten = \"x\"", &[], "`sever`");
+        refused("listen = \"127.0.0.1:1\"", &[], "`listen`");
+        refused("server = 3", &[], "server");
+        refused("", &[("TOLLGATE_SERVER_LSTEN", "x")], "lsten");
+        refused("", &[("TOLLGATE_SEVER_LISTEN", "x")], "`TOLLGATE_SEVER_LISTEN`");
+        refused("", &[("TOLLGATE_LISTEN", "x")], "`TOLLGATE_LISTEN`");
+    }
+
+    #[test]
+    fn what_a_setting_cannot_be_is_refused() {
+        refused("[server]\nlisten = \"here\"", &[], "`server`");
+        refused("[server]\nreflection = \"maybe\"", &[], "maybe");
+        refused("[limits]\nconcurrent_streams = 0", &[], "`limits`");
+        refused("[limits]\nconcurrent_streams = -1", &[], "`limits`");
+        refused("[http]\nreset_format = \"words\"", &[], "words");
+    }
+
+    #[test]
+    fn the_operators_key_is_never_said() {
+        let secret = "a-key-of-more-than-thirty-two-characters";
+        let config = read(&format!("[operator]\nkey = {secret:?}"), &[]).unwrap();
+        assert!(!format!("{config:?}").contains(secret));
+        for broken in [format!("[operator]\nkey = \"{secret}"), format!("[operator]\nkey = {secret}\n")] {
+            let error = read(&broken, &[]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
+        }
+    }
+}

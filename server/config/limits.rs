@@ -1,0 +1,65 @@
+//! `[limits]`: how much one client may ask of the server at once.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How much one client may ask of the server at once.
+///
+/// Each limit is set by name: what tonic leaves unset takes hyper's own protection away.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// The largest request message.
+    pub message_bytes_in: NonZeroU32,
+    /// The largest answer message.
+    pub message_bytes_out: NonZeroU32,
+    /// Calls that one connection may have open.
+    pub concurrent_streams: NonZeroU32,
+    /// The largest list of headers.
+    pub header_list_bytes: NonZeroU32,
+    /// The server asks a silent connection for a sign of life after that many seconds.
+    pub keepalive_interval_seconds: NonZeroU32,
+    /// A connection that gives none for that many seconds is closed.
+    pub keepalive_timeout_seconds: NonZeroU32,
+    /// Streams that a client may reset before the server has seen them (RUSTSEC-2023-0034).
+    pub pending_accept_resets: NonZeroU32,
+    /// Streams that the server may have to reset for a client's mistakes (RUSTSEC-2024-0003).
+    pub local_error_resets: NonZeroU32,
+    /// The largest body of `POST /api/track`.
+    pub http_body_bytes: NonZeroU32,
+}
+
+impl LimitsConfig {
+    /// After how long a silent connection is asked for a sign of life.
+    #[must_use]
+    pub fn keepalive_interval(&self) -> Duration {
+        Duration::from_secs(self.keepalive_interval_seconds.get().into())
+    }
+
+    /// How long it may take to give one.
+    #[must_use]
+    pub fn keepalive_timeout(&self) -> Duration {
+        Duration::from_secs(self.keepalive_timeout_seconds.get().into())
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        const fn number(value: u32) -> NonZeroU32 {
+            NonZeroU32::new(value).expect("every default is above zero")
+        }
+        Self {
+            message_bytes_in: const { number(1 << 20) },
+            message_bytes_out: const { number(4 << 20) },
+            concurrent_streams: const { number(128) },
+            header_list_bytes: const { number(8 << 10) },
+            keepalive_interval_seconds: const { number(30) },
+            keepalive_timeout_seconds: const { number(10) },
+            pending_accept_resets: const { number(20) },
+            local_error_resets: const { number(1024) },
+            http_body_bytes: const { number(64 << 10) },
+        }
+    }
+}
