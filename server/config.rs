@@ -145,6 +145,10 @@ fn add_environment(
 ) -> Result<(), ConfigError> {
     for (variable, value) in environment {
         let Some(path) = variable.strip_prefix(PREFIX) else { continue };
+        #[cfg(feature = "faults")]
+        if variable == crate::failpoint::VARIABLE {
+            continue;
+        }
         if variable.starts_with(CLIENT_PREFIX) {
             continue;
         }

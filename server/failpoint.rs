@@ -1,13 +1,13 @@
 //! Places where the checker lets the server die, and deliberate faults that the checker must find.
 //!
 //! Only a build with the feature `faults` has any; in every other build a call compiles to nothing. What is armed is
-//! said once, at start, in the variable `TOLLGATE_FAULT`, several parts apart by commas:
+//! said once, at start, in the variable `TOLLGATE_FAULT`, several parts apart by commas (other builds refuse it):
 //! `kill:fold_after_rollups:3` dies at the third time that place is reached, `mutant:count_duplicate` counts duplicates.
 
 #[cfg(feature = "faults")]
 mod armed;
 #[cfg(feature = "faults")]
-pub use armed::{UnknownFault, arm, is, reached};
+pub use armed::{UnknownFault, VARIABLE, arm, is, reached};
 
 /// A place where the server may be made to die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Mutant, Point};
 
-const VARIABLE: &str = "TOLLGATE_FAULT";
+/// The variable that names what is armed.
+pub const VARIABLE: &str = "TOLLGATE_FAULT";
 const DROPPED_EACH: u64 = 1_000;
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
