@@ -12,3 +12,4 @@ pub mod time;
 pub mod gate;
 
 pub mod config;
+pub mod ledger;

@@ -1,0 +1,8 @@
+//! What happened, exactly once: the journal makes it durable, the fold brings the ledger up to date.
+
+pub mod event;
+pub mod events;
+pub mod journal;
+pub mod record;
+pub mod rollups;
+pub mod stamp;

@@ -1,0 +1,42 @@
+//! Places in the journals: what a document has absorbed, and where a record stands (rules A, F, H).
+
+/// A batch of one slot's journal. Positions of one slot are ordered by epoch, then by batch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Position {
+    /// The writer's slot, 0 to 63.
+    #[prost(uint32, tag = "1")]
+    pub slot: u32,
+    /// The slot's epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// The batch's number in the epoch, from 1.
+    #[prost(uint64, tag = "3")]
+    pub batch: u64,
+}
+
+impl Position {
+    /// Whether a document that stands at `positions` has absorbed this batch already.
+    #[must_use]
+    pub fn is_absorbed(&self, positions: &[Self]) -> bool {
+        positions
+            .iter()
+            .any(|have| have.slot == self.slot && (have.epoch, have.batch) >= (self.epoch, self.batch))
+    }
+
+    /// Moves the document's position of this slot to this batch, never back.
+    pub fn advance(&self, positions: &mut Vec<Self>) {
+        match positions.iter_mut().find(|have| have.slot == self.slot) {
+            Some(have) => *have = (*have).max(*self),
+            None => positions.push(*self),
+        }
+    }
+}
+
+/// One record of a batch (rule H).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The batch.
+    pub position: Position,
+    /// The record's place in the batch, from 0.
+    pub place: u32,
+}
