@@ -10,6 +10,6 @@ pub mod tasks;
 pub mod time;
 
 pub mod gate;
+pub mod ledger;
 
 pub mod config;
-pub mod ledger;
