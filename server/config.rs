@@ -32,7 +32,7 @@ const PREFIX: &str = "TOLLGATE_";
 const SECTIONS: [&str; 7] = ["server", "data", "operator", "plans", "http", "limits", "log"];
 
 /// Variables of our clients, which may stand in the same environment.
-const CLIENT_PREFIX: &str = "TOLLGATE_CLIENT_";
+const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
@@ -149,7 +149,7 @@ fn add_environment(
         if variable == crate::failpoint::VARIABLE {
             continue;
         }
-        if variable.starts_with(CLIENT_PREFIX) {
+        if CLIENT_VARIABLES.contains(&variable.as_str()) {
             continue;
         }
         let path = path.to_ascii_lowercase();
@@ -212,7 +212,7 @@ mod tests {
             ("TOLLGATE_SERVER_LISTEN", "127.0.0.1:2"),
             ("TOLLGATE_LIMITS_CONCURRENT_STREAMS", "7"),
             ("TOLLGATE_LOG_FORMAT", "json"),
-            ("TOLLGATE_CLIENT_API_KEY", "of another program"),
+            ("TOLLGATE_API_KEY", "of another program"),
             ("HOME", "/"),
         ];
         let config = read(file, &environment).unwrap();
