@@ -13,3 +13,5 @@ pub mod gate;
 pub mod ledger;
 
 pub mod config;
+pub mod data_directory;
+pub mod telemetry;
