@@ -68,9 +68,9 @@ impl Builder {
         let api_key =
             self.api_key.or_else(|| environment("TOLLGATE_API_KEY")).ok_or(BuildError::ApiKeyMissing)?;
         let tenant = self.tenant.or_else(|| environment("TOLLGATE_TENANT")).unwrap_or_default();
-        let channel = transport(endpoint)?.connect_lazy();
+        let transport = transport(endpoint)?;
         let credential = Credential::new(header(&api_key)?, self.deadline.unwrap_or(DEADLINE_DEFAULT));
-        Ok(Client::new(channel, credential, tenant))
+        Ok(Client::new(transport.connect_lazy(), credential, tenant))
     }
 }
 
