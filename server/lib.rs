@@ -2,8 +2,10 @@
 //!
 //! The rooms, in reading order; each may know those above it, never those below. `server/README.md` is the map.
 
+pub mod cache;
 pub mod failpoint;
 pub mod fault;
+pub mod id;
 pub mod money;
 pub mod store;
 pub mod tasks;
@@ -12,6 +14,7 @@ pub mod time;
 pub mod gate;
 pub mod ledger;
 
+pub mod adapters;
 pub mod config;
 pub mod data_directory;
 pub mod telemetry;

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use crate::fault::{Fault, Reason};
 
+pub mod records;
+
 /// A store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -68,6 +70,9 @@ pub struct Document {
 ///
 /// One document is the unit of atomicity: a document and its index values change together or not at all, also through a
 /// crash. What a method answered is durable against the end of the process.
+///
+/// Index values are for searching and do not come back: in a document that is answered `unique` and `ranges` are empty.
+/// Values and ids are in the order of their bytes. Ids are not empty.
 #[async_trait]
 pub trait Documents: Send + Sync + Debug {
     /// Keeps a new document at revision 1.

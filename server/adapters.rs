@@ -1,0 +1,3 @@
+//! The only place that names a driver: each port, on each backend.
+
+pub mod sqlite;

@@ -1,0 +1,3 @@
+//! The ports on SQLite, for one machine.
+
+pub mod documents;

@@ -1,0 +1,3 @@
+//! The contract of each port, run against every adapter.
+
+mod documents;
