@@ -15,6 +15,7 @@ pub mod gate;
 pub mod ledger;
 
 pub mod adapters;
+pub mod api;
 pub mod config;
 pub mod data_directory;
 pub mod telemetry;

@@ -27,6 +27,8 @@ pub struct LimitsConfig {
     pub pending_accept_resets: NonZeroU32,
     /// Streams that the server may have to reset for a client's mistakes (RUSTSEC-2024-0003).
     pub local_error_resets: NonZeroU32,
+    /// How long a call may take to be answered; a stream, to begin.
+    pub call_seconds: NonZeroU32,
     /// The largest body of `POST /api/track`.
     pub http_body_bytes: NonZeroU32,
 }
@@ -38,7 +40,13 @@ impl LimitsConfig {
         Duration::from_secs(self.keepalive_interval_seconds.get().into())
     }
 
-    /// How long it may take to give one.
+    /// How long a call may take to be answered.
+    #[must_use]
+    pub fn call_patience(&self) -> Duration {
+        Duration::from_secs(self.call_seconds.get().into())
+    }
+
+    /// How long it may take to give a sign of life.
     #[must_use]
     pub fn keepalive_timeout(&self) -> Duration {
         Duration::from_secs(self.keepalive_timeout_seconds.get().into())
@@ -59,6 +67,8 @@ impl Default for LimitsConfig {
             keepalive_timeout_seconds: const { number(10) },
             pending_accept_resets: const { number(20) },
             local_error_resets: const { number(1024) },
+            // Longer than any wait inside: a decision is abandoned, and freshness given up, after 10 s.
+            call_seconds: const { number(20) },
             http_body_bytes: const { number(64 << 10) },
         }
     }

@@ -1,0 +1,8 @@
+//! The only door: gRPC and HTTP on one port. It turns messages into the rooms' words, asks a room, and turns the answer
+//! back.
+
+pub mod front;
+mod http;
+mod measure;
+mod reflection;
+pub mod serve;

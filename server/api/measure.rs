@@ -1,0 +1,141 @@
+//! Around every call: it is counted and timed, and a defect in it ends that call alone.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ::http::{HeaderMap, Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use futures_util::FutureExt as _;
+use metrics::{Counter, Histogram, counter, histogram};
+use prost::Message as _;
+use tonic::{Code, Status};
+use tower::Service;
+
+use crate::api::front::Front;
+use crate::api::http::Problem;
+use crate::api::reflection;
+use crate::telemetry::{self, CALL_SECONDS, CALLS};
+
+/// The paths over HTTP that are counted by name.
+const HTTP_PATHS: [&str; 4] = ["/api/track", "/healthz", "/readyz", "/metrics"];
+/// What every other path is counted as, so that callers cannot make names.
+const OTHER: &str = "other";
+
+/// The services of the contract, by their full names.
+pub(super) fn services() -> Vec<String> {
+    contract().into_iter().map(|(service, _)| service).collect()
+}
+
+/// The front, measured.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    front: Front,
+    methods: Arc<HashMap<String, Method>>,
+    other: Method,
+}
+
+#[derive(Clone)]
+struct Method {
+    seconds: Histogram,
+    ok: Counter,
+    name: Arc<str>,
+}
+
+impl std::fmt::Debug for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Method").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Measured {
+    pub(super) fn new(front: Front) -> Self {
+        // Metrics that are made before the recorder stands would go nowhere.
+        telemetry::metrics();
+        let contract = contract();
+        let rpcs = contract.iter().flat_map(|(service, methods)| {
+            methods.iter().map(move |method| (format!("/{service}/{method}"), Method::new(method, "OK")))
+        });
+        let http = HTTP_PATHS.iter().map(|path| ((*path).to_owned(), Method::new(path, "200")));
+        Self { front, methods: Arc::new(rpcs.chain(http).collect()), other: Method::new(OTHER, "200") }
+    }
+}
+
+impl Method {
+    fn new(name: &str, ok: &'static str) -> Self {
+        Self {
+            seconds: histogram!(CALL_SECONDS, "method" => name.to_owned()),
+            ok: counter!(CALLS, "method" => name.to_owned(), "code" => ok),
+            name: name.into(),
+        }
+    }
+
+    fn count(&self, status: StatusCode, headers: &HeaderMap) {
+        // An RPC that fails at once says so in the headers; one that fails in its stream has begun well.
+        let code = match headers.get("grpc-status") {
+            Some(code) => format!("{:?}", Code::from_bytes(code.as_bytes())),
+            None if status == StatusCode::OK => return self.ok.increment(1),
+            None => status.as_str().to_owned(),
+        };
+        counter!(CALLS, "method" => self.name.to_string(), "code" => code).increment(1);
+    }
+}
+
+impl Service<Request<tonic::body::Body>> for Measured {
+    type Response = Response<axum::body::Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        let method = self.methods.get(request.uri().path()).unwrap_or(&self.other).clone();
+        let mut routes = self.front.routes();
+        let grpc = is_grpc(request.headers());
+        Box::pin(async move {
+            let started = Instant::now();
+            let answer = match AssertUnwindSafe(routes.call(request)).catch_unwind().await {
+                Ok(Ok(answer)) => answer,
+                Err(_) => defect(&method.name, grpc),
+            };
+            method.seconds.record(started.elapsed());
+            method.count(answer.status(), answer.headers());
+            Ok(answer)
+        })
+    }
+}
+
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(::http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The panic itself was told by the panic hook; its words are not for callers.
+fn defect(method: &str, grpc: bool) -> Response<axum::body::Body> {
+    const WHY: &str = "a defect of the server ended this call";
+    tracing::error!(method, "a defect ended a call of {method}");
+    if grpc {
+        return Status::internal(WHY).into_http();
+    }
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", WHY).into_response()
+}
+
+/// The services of the contract with their methods.
+fn contract() -> Vec<(String, Vec<String>)> {
+    let files = prost_types::FileDescriptorSet::decode(reflection::DESCRIPTOR)
+        .expect("the build wrote a descriptor set");
+    let services = files.file.iter().flat_map(|file| {
+        file.service.iter().map(|service| {
+            let methods = service.method.iter().map(|method| method.name().to_owned()).collect();
+            (format!("{}.{}", file.package(), service.name()), methods)
+        })
+    });
+    services.collect()
+}

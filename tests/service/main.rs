@@ -1,0 +1,6 @@
+//! The server as clients meet it: real gRPC and HTTP on a real socket.
+
+#![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
+#![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
+
+mod port;
