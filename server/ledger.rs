@@ -4,5 +4,8 @@ pub mod event;
 pub mod events;
 pub mod journal;
 pub mod record;
+pub mod rollup;
 pub mod rollups;
+pub mod sketch;
 pub mod stamp;
+pub mod sums;

@@ -27,18 +27,22 @@ pub struct StoredRollup {
     pub revision: u64,
     /// What it has absorbed of each slot (rule F).
     pub positions: Vec<Position>,
-    /// Encoded totals by minute.
+    /// Encoded sums of the hour.
     pub totals: Vec<u8>,
-    /// Encoded sums by dimension; empty where only totals were asked for.
+    /// Encoded sums by minute; empty where they were not asked for.
+    pub minutes: Vec<u8>,
+    /// Encoded sums by dimension; empty where they were not asked for.
     pub dimensions: Vec<u8>,
 }
 
 /// What of a rollup is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Totals alone.
+    /// The hours' sums alone.
     Totals,
-    /// Totals and dimensions.
+    /// The hours' sums and the minutes'.
+    Minutes,
+    /// The hours' sums and those by dimension.
     Dimensions,
 }
 
