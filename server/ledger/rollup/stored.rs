@@ -98,7 +98,6 @@ pub fn decode_minutes(stored: &StoredRollup) -> Result<BTreeMap<u32, Sums>, Stor
     let is_sound = by_minute.iter().all(|(minute, sums)| *minute < 60 && sums.is_sound());
     if is_sound { Ok(by_minute) } else { Err(unsound(stored)) }
 }
-}
 
 /// The sums of the hour by the values of one dimension alone. What no breakdown tells apart is under [`NONE`], or under
 /// [`OTHER`] where there was no room for the name.
