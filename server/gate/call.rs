@@ -52,6 +52,15 @@ pub struct TokenCount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub u128);
 
+impl EventKey {
+    /// Names the outcome that completes this event. The completion of a completion is the event itself.
+    #[must_use]
+    pub const fn completion(self) -> Self {
+        // Any constant does: keys are spread over all their bits, so that another event has this key by no chance.
+        Self(self.0 ^ 0x636f_6d70_6c65_7469_6f6e_206f_6620_6974)
+    }
+}
+
 /// Names the content of an event: the first 128 bits of SHA-256 over the client's own fields, canonical (rule Q).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PayloadHash(pub u128);

@@ -36,7 +36,8 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
         demand: &Demand<'_>,
     ) -> Result<Charged, CountersError>;
 
-    /// Says that the events are durable: their marks may now answer alone.
+    /// Says that the events are durable: their marks may now answer alone. A completed event's outcome is named by
+    /// [`EventKey::completion`].
     async fn committed(&self, events: &[(Arc<str>, EventKey)]) -> Result<(), CountersError>;
 
     /// Installs what the ledger knows of a tenant, where nothing is installed.

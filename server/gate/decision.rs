@@ -127,7 +127,7 @@ pub struct CounterCharge {
     pub kind: LimitKind,
     /// Units charged.
     pub units: i64,
-    /// Units used before.
+    /// Units used before; in a bucket, those missing, rounded up.
     pub used_before: i64,
     /// Units used after.
     pub used_after: i64,
@@ -135,8 +135,7 @@ pub struct CounterCharge {
     pub limit: Option<i64>,
     /// The window's length in microseconds; for a quota, zero.
     pub window: i64,
-    /// Fixed: the window's start. Quota: the period's start. Bucket: the theoretical arrival time after the charge.
-    /// Sliding: the decision's time.
+    /// Fixed: the window's start. Quota: the period's start. Bucket and sliding: the counter's time at the charge.
     pub mark: Timestamp,
 }
 

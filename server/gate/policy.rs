@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gate::decision::LimitKind;
 use crate::gate::pattern::Pattern;
 use crate::gate::period::PeriodRule;
 use crate::gate::price::PriceList;
@@ -79,6 +80,18 @@ pub enum RateKind {
     Fixed,
 }
 
+impl RateKind {
+    /// The same, without its parameters.
+    #[must_use]
+    pub const fn limit_kind(self) -> LimitKind {
+        match self {
+            Self::Sliding => LimitKind::Sliding,
+            Self::Bucket { .. } => LimitKind::Bucket,
+            Self::Fixed => LimitKind::Fixed,
+        }
+    }
+}
+
 /// Whom a limit counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -109,6 +122,25 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey(pub u64);
 
+impl LimitKey {
+    /// The key of a limit of that name, kind and window (zero for a quota).
+    ///
+    /// FNV-1a of 64 bits over the name, a zero byte, the kind's number and the window's eight bytes, lowest first. It is
+    /// kept on disk: it can never change.
+    #[must_use]
+    pub fn of(name: &str, kind: LimitKind, window: i64) -> Self {
+        let kind = match kind {
+            LimitKind::Sliding => 1,
+            LimitKind::Bucket => 2,
+            LimitKind::Fixed => 3,
+            LimitKind::Quota => 4,
+        };
+        let bytes = name.bytes().chain([0, kind]).chain(window.to_le_bytes());
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(bytes.fold(0xcbf2_9ce4_8422_2325, hash))
+    }
+}
+
 /// Which features calls may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Features {
@@ -125,4 +157,24 @@ pub struct Upgrade {
     pub plan: Arc<str>,
     /// What it offers, in words.
     pub message: Arc<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{HOUR, MINUTE};
+
+    #[test]
+    fn the_key_of_a_limit_never_changes() {
+        assert_eq!(LimitKey::of("minute", LimitKind::Sliding, MINUTE), LimitKey(0xef5b_c0ff_4c52_f0fd));
+        assert_eq!(LimitKey::of("month", LimitKind::Quota, 0), LimitKey(0x7a38_ed7a_52a5_c6c1));
+    }
+
+    #[test]
+    fn another_name_kind_or_window_is_another_key() {
+        let key = LimitKey::of("minute", LimitKind::Sliding, MINUTE);
+        assert_ne!(key, LimitKey::of("minutes", LimitKind::Sliding, MINUTE));
+        assert_ne!(key, LimitKey::of("minute", LimitKind::Fixed, MINUTE));
+        assert_ne!(key, LimitKey::of("minute", LimitKind::Sliding, HOUR));
+    }
 }

@@ -1,11 +1,12 @@
 //! The counters of one tenant: what the pure gate decides on, and what the ledger can rebuild.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::gate::call::{EventKey, PayloadHash};
-use crate::gate::decision::{Burn, CounterId};
+use crate::gate::decision::Burn;
 use crate::gate::period::Period;
+use crate::gate::table::CounterTable;
 use crate::time::Timestamp;
 
 /// All counters of one tenant.
@@ -15,9 +16,11 @@ pub struct State {
     pub number: u64,
     /// The current billing period, once one was opened; its bounds stay as they are until it ends.
     pub period: Option<Period>,
+    /// The number of the change that opened the period: a correction from before it no longer fits the quotas.
+    pub period_number: u64,
     /// Windows and quotas.
-    pub counters: HashMap<CounterId, Counter>,
-    /// Grants with something left or held, in the order in which they burn (rule S).
+    pub counters: CounterTable,
+    /// Grants that have not expired, used-up ones too, in the order in which they burn (rule S).
     pub grants: Vec<Grant>,
     /// What was charged beyond all grants in the current period, in micro-credits.
     pub overage_micros: i64,
@@ -30,10 +33,17 @@ pub struct State {
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// The log of an exact sliding window: time and units, oldest first.
-    Sliding(Vec<(Timestamp, i64)>),
-    /// GCRA: the theoretical arrival time.
-    Bucket(Timestamp),
+    /// The log of an exact sliding window.
+    Sliding(Box<SlidingLog>),
+    /// GCRA, as what is missing from the full bucket: exact, and the same under another limit.
+    Bucket {
+        /// When it was charged last.
+        at: Timestamp,
+        /// Whole units that were missing then.
+        units: i64,
+        /// What was missing beyond them, in parts of a unit: there are as many parts as the window has microseconds.
+        parts: i64,
+    },
     /// A fixed window.
     Fixed {
         /// Its first moment.
@@ -48,6 +58,15 @@ pub enum Counter {
         /// Units used in it.
         used: i64,
     },
+}
+
+/// What passed through a sliding window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlidingLog {
+    /// Time and units, oldest first.
+    pub entries: VecDeque<(Timestamp, i64)>,
+    /// The sum of all units in it (rule P).
+    pub units: i64,
 }
 
 /// Credits given at once.
@@ -66,7 +85,7 @@ pub struct Grant {
 /// Credits held for a call.
 #[derive(Clone, Debug)]
 pub struct Reservation {
-    /// What is held, grant by grant, in the order in which it was taken.
+    /// What is held, or was when it ended, grant by grant, in the order in which it was taken.
     pub held: Vec<Burn>,
     /// When it began.
     pub opened_at: Timestamp,
@@ -75,7 +94,16 @@ pub struct Reservation {
     /// Whether a settlement may be above the hold.
     pub excess_allowed: bool,
     /// How it ended; `None`: it lives.
-    pub ended: Option<EndKind>,
+    pub ended: Option<ReservationEnd>,
+}
+
+/// The end of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservationEnd {
+    /// How it ended.
+    pub kind: EndKind,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a reservation ended.

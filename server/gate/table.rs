@@ -1,0 +1,232 @@
+//! The windows and quotas of one tenant, found by limit and member.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::gate::decision::{CounterCharge, CounterId, LimitKind};
+use crate::gate::policy::LimitKey;
+use crate::gate::state::{Counter, SlidingLog};
+use crate::time::{DAY, HOUR, SECOND, Timestamp};
+
+/// The most members (keys, consumers) that have counters of their own (rule P).
+pub const MEMBERS_MAX: usize = 100_000;
+
+/// The member that stands for all those who have no counter of their own. No key and no consumer has this name.
+pub const MEMBER_SHARED: &str = "*";
+
+/// The longest window of a rate limit, in microseconds.
+pub const WINDOW_MAX: i64 = 31 * DAY;
+/// The longest sliding window, in microseconds.
+pub const SLIDING_WINDOW_MAX: i64 = HOUR;
+
+/// How often a full table is searched for members that are free again.
+const ROOM_EVERY: i64 = 10 * SECOND;
+
+/// Counters of one tenant. Those of the whole tenant are few and stand in a small list; members may be many.
+#[derive(Clone, Debug, Default)]
+pub struct CounterTable {
+    whole: Vec<(LimitKey, Counter)>,
+    members: Option<Box<Members>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Members {
+    limits: Vec<(LimitKey, HashMap<Arc<str>, Member>)>,
+    count: usize,
+    searched_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    counter: Counter,
+    /// When it is wholly free again: then it says no more than a missing one.
+    free_at: Timestamp,
+}
+
+impl CounterTable {
+    /// The counter of a limit and a member; the empty member is the whole tenant.
+    #[must_use]
+    pub fn get(&self, limit: LimitKey, member: &str) -> Option<&Counter> {
+        if member.is_empty() {
+            return self.whole.iter().find(|(key, _)| *key == limit).map(|(_, counter)| counter);
+        }
+        Some(&self.members_of(limit)?.get(member)?.counter)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, limit: LimitKey, member: &str) -> Option<&mut Counter> {
+        if member.is_empty() {
+            return self.whole.iter_mut().find(|(key, _)| *key == limit).map(|(_, counter)| counter);
+        }
+        let limits = &mut self.members.as_deref_mut()?.limits;
+        let (_, members) = limits.iter_mut().find(|(key, _)| *key == limit)?;
+        Some(&mut members.get_mut(member)?.counter)
+    }
+
+    /// Puts a counter in its place; what was there is gone.
+    pub fn insert(&mut self, id: &CounterId, counter: Counter) {
+        let free_at = counter.free_by();
+        self.put(id.limit, &id.member, counter, free_at);
+    }
+
+    /// Puts a counter in its place and says when it will be wholly free; answers the member's name as it is kept.
+    pub(crate) fn put(
+        &mut self,
+        limit: LimitKey,
+        member: &str,
+        counter: Counter,
+        free_at: Timestamp,
+    ) -> Arc<str> {
+        if !member.is_empty() {
+            return self.members.get_or_insert_default().put(limit, member, Member { counter, free_at });
+        }
+        if let Some(place) = self.get_mut(limit, member) {
+            *place = counter;
+        } else {
+            // A tenant has two or three of these, and there may be a million tenants: no room is left over.
+            self.whole.reserve_exact(1);
+            self.whole.push((limit, counter));
+        }
+        Arc::default()
+    }
+
+    /// All counters, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (CounterId, &Counter)> {
+        let whole = self.whole.iter().map(|(limit, counter)| {
+            let id = CounterId { limit: *limit, member: Arc::default() };
+            (id, counter)
+        });
+        let limits = self.members.iter().flat_map(|members| &members.limits);
+        let members = limits.flat_map(|(limit, members)| {
+            members.iter().map(|(name, member)| {
+                let id = CounterId { limit: *limit, member: Arc::clone(name) };
+                (id, &member.counter)
+            })
+        });
+        whole.chain(members)
+    }
+
+    /// Whether a member is counted on its own; otherwise it is counted on [`MEMBER_SHARED`].
+    ///
+    /// A new member comes to the shared counter while the table is full, and as long as that counter holds anything: what
+    /// the member used there must not be forgotten when a place is free.
+    pub(crate) fn is_own(&mut self, limit: LimitKey, member: &str, newcomers: usize, now: Timestamp) -> bool {
+        let Some(members) = self.members.as_deref_mut() else { return true };
+        if members.of(limit).is_some_and(|members| members.contains_key(member)) {
+            return true;
+        }
+        if members.count.saturating_add(newcomers) >= MEMBERS_MAX {
+            members.make_room(now);
+        }
+        let shared = members.of(limit).and_then(|members| members.get(MEMBER_SHARED));
+        let shared_is_free = shared.is_none_or(|shared| shared.free_at <= now);
+        shared_is_free && members.count.saturating_add(newcomers) < MEMBERS_MAX
+    }
+
+    /// Forgets the members that are wholly free again.
+    pub(crate) fn tidy(&mut self, now: Timestamp) {
+        if let Some(members) = self.members.as_deref_mut() {
+            members.tidy(now);
+            if members.count == 0 {
+                self.members = None;
+            }
+        }
+    }
+
+    fn members_of(&self, limit: LimitKey) -> Option<&HashMap<Arc<str>, Member>> {
+        self.members.as_deref()?.of(limit)
+    }
+}
+
+impl Members {
+    fn of(&self, limit: LimitKey) -> Option<&HashMap<Arc<str>, Member>> {
+        self.limits.iter().find(|(key, _)| *key == limit).map(|(_, members)| members)
+    }
+
+    fn put(&mut self, limit: LimitKey, name: &str, member: Member) -> Arc<str> {
+        let index = self.limits.iter().position(|(key, _)| *key == limit).unwrap_or_else(|| {
+            self.limits.push((limit, HashMap::new()));
+            self.limits.len().saturating_sub(1)
+        });
+        let name = match self.limits.get(index).and_then(|(_, members)| members.get_key_value(name)) {
+            Some((name, _)) => Arc::clone(name),
+            None => {
+                self.count = self.count.saturating_add(1);
+                Arc::from(name)
+            }
+        };
+        if let Some((_, members)) = self.limits.get_mut(index) {
+            members.insert(Arc::clone(&name), member);
+        }
+        name
+    }
+
+    /// Searches a full table, but not at every call.
+    fn make_room(&mut self, now: Timestamp) {
+        let due = self.searched_at.is_none_or(|at| now < at || now.since(at) >= ROOM_EVERY);
+        if due {
+            self.tidy(now);
+            self.searched_at = Some(now);
+        }
+    }
+
+    fn tidy(&mut self, now: Timestamp) {
+        for (_, members) in &mut self.limits {
+            members.retain(|_, member| member.free_at > now);
+            members.shrink_to(members.len().saturating_mul(2));
+        }
+        self.limits.retain(|(_, members)| !members.is_empty());
+        self.count = self.limits.iter().map(|(_, members)| members.len()).sum();
+    }
+}
+
+impl Counter {
+    /// The counter that a charge found in the ledger leaves behind. `earlier` is what the charges before it left, oldest
+    /// first (rule K).
+    #[must_use]
+    pub fn replay(earlier: Option<Self>, charge: &CounterCharge) -> Self {
+        match charge.kind {
+            LimitKind::Sliding => {
+                let mut log = match earlier {
+                    Some(Self::Sliding(log)) => log,
+                    _ => Box::default(),
+                };
+                log.push(charge.mark, charge.units);
+                Self::Sliding(log)
+            }
+            LimitKind::Bucket => Self::Bucket { at: charge.mark, units: charge.used_after, parts: 0 },
+            LimitKind::Fixed => Self::Fixed { start: charge.mark, used: charge.used_after },
+            LimitKind::Quota => Self::Quota { period_start: charge.mark, used: charge.used_after },
+        }
+    }
+
+    /// A moment at which it is wholly free, whatever its limit.
+    fn free_by(&self) -> Timestamp {
+        match self {
+            Self::Sliding(log) => {
+                log.newest().map_or(Timestamp::EPOCH, |newest| newest.plus(SLIDING_WINDOW_MAX))
+            }
+            Self::Bucket { at, .. } => at.plus(WINDOW_MAX),
+            Self::Fixed { start, .. } => start.plus(WINDOW_MAX),
+            Self::Quota { .. } => Timestamp::MAX,
+        }
+    }
+}
+
+impl SlidingLog {
+    /// When the newest entry came.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.entries.back().map(|&(at, _)| at)
+    }
+
+    /// Adds units that passed at a moment, not before the newest entry.
+    pub fn push(&mut self, at: Timestamp, units: i64) {
+        let at = self.newest().map_or(at, |newest| newest.max(at));
+        match self.entries.back_mut() {
+            Some((newest, sum)) if *newest == at => *sum = sum.saturating_add(units),
+            _ => self.entries.push_back((at, units)),
+        }
+        self.units = self.units.saturating_add(units);
+    }
+}
