@@ -5,4 +5,5 @@ pub mod front;
 mod http;
 mod measure;
 mod reflection;
+pub mod rpc;
 pub mod serve;
