@@ -16,6 +16,7 @@ pub mod ledger;
 
 pub mod adapters;
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod data_directory;
 pub mod telemetry;
