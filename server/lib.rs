@@ -14,6 +14,8 @@ pub mod time;
 pub mod gate;
 pub mod ledger;
 
+pub mod plans;
+
 pub mod adapters;
 pub mod api;
 pub mod cli;

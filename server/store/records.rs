@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Document, Documents, Inserted, Replaced, Search, StoreError};
+use crate::store::{Document, Documents, Inserted, Order, Replaced, Search, StoreError};
 
 /// How often a change is tried against a record that others change at the same time.
 const ATTEMPTS_MAX: usize = 32;
@@ -98,11 +98,57 @@ impl<R: Record> Records<R> {
         Err(StoreError::unavailable(format!("{} `{id}` is changed by others all the time", R::KIND)).into())
     }
 
-    /// A page of records: each with its value in the index. `search.kind` is that of the records.
-    pub async fn find(&self, search: Search<'_>) -> Result<Vec<(String, R)>, StoreError> {
-        let found = self.documents.find(Search { kind: R::KIND, ..search }).await?;
-        found.into_iter().map(|found| Ok((found.value, to_record(&found.document)?.record))).collect()
+    /// A page of records in the order of a range index.
+    pub async fn page(&self, range: Range<'_>, limit: usize) -> Result<Page<R>, StoreError> {
+        let found = self
+            .documents
+            .find(Search {
+                kind: R::KIND,
+                index: range.index,
+                prefix: range.prefix,
+                after: range.after.map(|place| (place.value.as_str(), place.id.as_str())),
+                order: range.order,
+                limit: limit.saturating_add(1),
+            })
+            .await?;
+        let next = match (found.get(limit), limit.checked_sub(1).and_then(|last| found.get(last))) {
+            (Some(_), Some(last)) => Some(Place { value: last.value.clone(), id: last.document.id.clone() }),
+            _ => None,
+        };
+        let records = found.iter().take(limit).map(|found| Ok(to_record(&found.document)?.record));
+        Ok(Page { records: records.collect::<Result<_, StoreError>>()?, next })
     }
+}
+
+/// A part of a range index.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    /// The index.
+    pub index: &'static str,
+    /// Only values that start with this.
+    pub prefix: &'a str,
+    /// Which way.
+    pub order: Order,
+    /// Only what stands after this place.
+    pub after: Option<&'a Place>,
+}
+
+/// A place in a range index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The value.
+    pub value: String,
+    /// The record's id.
+    pub id: String,
+}
+
+/// Some of many records.
+#[derive(Clone, Debug)]
+pub struct Page<R> {
+    /// The records.
+    pub records: Vec<R>,
+    /// After which the next page stands; `None`: this is the last.
+    pub next: Option<Place>,
 }
 
 /// What a change did to a record.
