@@ -13,7 +13,6 @@ pub mod time;
 
 pub mod gate;
 pub mod ledger;
-
 pub mod plans;
 
 pub mod adapters;

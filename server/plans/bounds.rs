@@ -202,3 +202,181 @@ impl Bounds {
         if self.found.is_empty() { Ok(()) } else { Err(Invalid(self.found)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::spec::TokenPrices;
+
+    fn limit() -> RateLimit {
+        RateLimit { name: String::from("minute"), limit: 60, window_seconds: 60, ..RateLimit::default() }
+    }
+
+    fn with_limit(limit: RateLimit) -> PlanSpec {
+        PlanSpec { rate_limits: vec![limit], ..PlanSpec::default() }
+    }
+
+    fn with_quota(quota: Quota) -> PlanSpec {
+        PlanSpec { quotas: vec![quota], ..PlanSpec::default() }
+    }
+
+    fn with_price(rule: PriceRule) -> PlanSpec {
+        PlanSpec { prices: vec![rule], ..PlanSpec::default() }
+    }
+
+    fn month(limit: Option<i64>) -> Quota {
+        Quota { name: String::from("month"), limit, ..Quota::default() }
+    }
+
+    fn check(spec: &PlanSpec, wrong: &[&str]) {
+        let found = check_spec(spec, "spec", Vec::new()).err().map(|invalid| invalid.0).unwrap_or_default();
+        let fields: Vec<_> = found.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, wrong, "{found:?} in {spec:?}");
+    }
+
+    #[test]
+    fn everything_within_its_bounds_is_good() {
+        check(&PlanSpec::default(), &[]);
+        for spec in [
+            with_limit(RateLimit { limit: 10_000, window_seconds: 3_600, ..limit() }),
+            with_limit(RateLimit {
+                kind: RateKind::Fixed,
+                limit: UNITS_MAX,
+                window_seconds: 2_678_400,
+                ..limit()
+            }),
+            with_limit(RateLimit { kind: RateKind::Bucket, burst: 60, ..limit() }),
+            with_limit(RateLimit { kind: RateKind::Bucket, burst: 0, ..limit() }),
+            with_limit(RateLimit { limit: 1, window_seconds: 1, name: "a".repeat(64), ..limit() }),
+            with_limit(RateLimit { endpoints: String::from("/v1/**"), unit: "u".repeat(64), ..limit() }),
+            with_quota(month(Some(0))),
+            with_quota(month(Some(UNITS_MAX))),
+            with_quota(month(None)),
+            with_price(PriceRule { credits_micros: MICROS_MAX, ..PriceRule::default() }),
+            PlanSpec { price_micros: 1, currency: String::from("EUR"), ..PlanSpec::default() },
+            PlanSpec {
+                credits_per_period_micros: MICROS_MAX,
+                overage_max_micros: MICROS_MAX,
+                ..PlanSpec::default()
+            },
+        ] {
+            check(&spec, &[]);
+        }
+    }
+
+    #[test]
+    fn each_bound_of_a_rate_limit_is_held() {
+        let cases = [
+            (RateLimit { name: String::new(), ..limit() }, "name"),
+            (RateLimit { name: String::from("Minute"), ..limit() }, "name"),
+            (RateLimit { name: "a".repeat(65), ..limit() }, "name"),
+            (RateLimit { limit: 0, ..limit() }, "limit"),
+            (RateLimit { limit: -1, ..limit() }, "limit"),
+            (RateLimit { limit: 10_001, ..limit() }, "limit"),
+            (RateLimit { kind: RateKind::Fixed, limit: UNITS_MAX + 1, ..limit() }, "limit"),
+            (RateLimit { window_seconds: 0, ..limit() }, "window"),
+            (RateLimit { window_seconds: -60, ..limit() }, "window"),
+            (RateLimit { window_seconds: 3_601, ..limit() }, "window"),
+            (RateLimit { kind: RateKind::Fixed, window_seconds: 2_678_401, ..limit() }, "window"),
+            (RateLimit { kind: RateKind::Bucket, window_seconds: 2_678_401, ..limit() }, "window"),
+            (RateLimit { kind: RateKind::Bucket, burst: 61, ..limit() }, "burst"),
+            (RateLimit { kind: RateKind::Bucket, burst: -1, ..limit() }, "burst"),
+            (RateLimit { burst: 1, ..limit() }, "burst"),
+            (RateLimit { kind: RateKind::Fixed, burst: 1, ..limit() }, "burst"),
+            (RateLimit { unit: "u".repeat(65), ..limit() }, "unit"),
+            (RateLimit { unit: String::from("a\nb"), ..limit() }, "unit"),
+            (RateLimit { endpoints: "/".repeat(100_000), ..limit() }, "endpoints"),
+        ];
+        for (limit, field) in cases {
+            check(&with_limit(limit), &[&format!("spec.rate_limits[0].{field}")]);
+        }
+    }
+
+    #[test]
+    fn each_bound_of_quotas_prices_and_sums_is_held() {
+        let tokens = |price| TokenPrices { output_micros_per_million: price, ..TokenPrices::default() };
+        let rule = PriceRule::default;
+        let cases = [
+            (with_quota(Quota { name: String::from("a b"), ..month(None) }), "quotas[0].name"),
+            (with_quota(month(Some(-1))), "quotas[0].limit"),
+            (with_quota(month(Some(UNITS_MAX + 1))), "quotas[0].limit"),
+            (with_price(PriceRule { credits_micros: -1, ..rule() }), "prices[0].credits_micros"),
+            (with_price(PriceRule { credits_micros: MICROS_MAX + 1, ..rule() }), "prices[0].credits_micros"),
+            (with_price(PriceRule { service: "s".repeat(129), ..rule() }), "prices[0].service"),
+            (with_price(PriceRule { method: "m".repeat(33), ..rule() }), "prices[0].method"),
+            (with_price(PriceRule { region: "r".repeat(65), ..rule() }), "prices[0].region"),
+            (with_price(PriceRule { feature: "f".repeat(129), ..rule() }), "prices[0].feature"),
+            (with_price(PriceRule { model: "m".repeat(129), ..rule() }), "prices[0].model"),
+            (
+                with_price(PriceRule { tokens: tokens(-1), ..rule() }),
+                "prices[0].tokens.output_micros_per_million",
+            ),
+            (PlanSpec { credits_per_period_micros: -1, ..PlanSpec::default() }, "credits_per_period_micros"),
+            (PlanSpec { overage_max_micros: MICROS_MAX + 1, ..PlanSpec::default() }, "overage_max_micros"),
+            (
+                PlanSpec { price_micros: -1, currency: String::from("EUR"), ..PlanSpec::default() },
+                "price_micros",
+            ),
+            (PlanSpec { price_micros: 1, ..PlanSpec::default() }, "currency"),
+            (PlanSpec { price_micros: 1, currency: String::from("eur"), ..PlanSpec::default() }, "currency"),
+            (PlanSpec { currency: String::from("EUR"), ..PlanSpec::default() }, "currency"),
+            (PlanSpec { features: vec![String::new()], ..PlanSpec::default() }, "features[0]"),
+            (
+                PlanSpec { untracked_endpoints: vec![String::new()], ..PlanSpec::default() },
+                "untracked_endpoints[0]",
+            ),
+        ];
+        for (spec, field) in cases {
+            check(&spec, &[&format!("spec.{field}")]);
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let limits = (0..17).map(|number| RateLimit { name: format!("l{number}"), ..limit() });
+        check(&PlanSpec { rate_limits: limits.collect(), ..PlanSpec::default() }, &["spec.rate_limits"]);
+        let quotas = (0..9).map(|number| Quota { name: format!("q{number}"), ..month(None) });
+        check(&PlanSpec { quotas: quotas.collect(), ..PlanSpec::default() }, &["spec.quotas"]);
+        check(&PlanSpec { prices: vec![PriceRule::default(); 257], ..PlanSpec::default() }, &["spec.prices"]);
+        check(
+            &PlanSpec { features: vec![String::from("f"); 257], ..PlanSpec::default() },
+            &["spec.features"],
+        );
+        let untracked = vec![String::from("/health"); 65];
+        check(
+            &PlanSpec { untracked_endpoints: untracked, ..PlanSpec::default() },
+            &["spec.untracked_endpoints"],
+        );
+    }
+
+    #[test]
+    fn names_are_unique_among_limits_and_quotas_and_all_faults_are_said_at_once() {
+        let spec = PlanSpec {
+            rate_limits: vec![limit(), RateLimit { limit: 0, ..limit() }],
+            quotas: vec![Quota { name: String::from("minute"), ..month(None) }],
+            ..PlanSpec::default()
+        };
+        check(&spec, &["spec.rate_limits[1].name", "spec.rate_limits[1].limit", "spec.quotas[0].name"]);
+    }
+
+    #[test]
+    fn slugs_and_names_of_plans_are_bounded() {
+        let long = "a".repeat(65);
+        let cases = [
+            ("free", "Free", None),
+            ("a1-b", "ü", None),
+            ("", "Free", Some("slug")),
+            ("1a", "Free", Some("slug")),
+            ("-a", "Free", Some("slug")),
+            ("Free", "Free", Some("slug")),
+            ("pln_1", "Free", Some("slug")),
+            (&long, "Free", Some("slug")),
+            ("free", "", Some("name")),
+            ("free", "a\u{7}", Some("name")),
+        ];
+        for (slug, name, wrong) in cases {
+            let found = check_names(slug, name).err().map(|invalid| invalid.0[0].field.clone());
+            assert_eq!(found.as_deref(), wrong, "`{slug}` `{name}`");
+        }
+    }
+}

@@ -21,9 +21,9 @@ pub const PLANS_MAX: usize = 1_000;
 /// Every plan with its versions.
 #[derive(Debug)]
 pub struct Catalogue {
-    pub(super) plans: Records<Plan>,
-    pub(super) versions: Records<PlanVersion>,
-    pub(super) clock: Arc<dyn Clock>,
+    plans: Records<Plan>,
+    versions: Records<PlanVersion>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A plan to be made.
@@ -58,9 +58,9 @@ impl Catalogue {
             published_version: None,
             latest_version: 1,
             created_at: self.clock.now(),
-            rank: 0,
+            rank: u32::MAX,
         };
-        let version = self.first_version(&plan, new.spec);
+        let version = Self::first_version(&plan, new.spec);
         self.add(plan, version).await
     }
 
@@ -88,7 +88,7 @@ impl Catalogue {
         Ok((plan, version))
     }
 
-    pub(super) fn first_version(&self, plan: &Plan, spec: PlanSpec) -> PlanVersion {
+    pub(super) fn first_version(plan: &Plan, spec: PlanSpec) -> PlanVersion {
         PlanVersion {
             id: PlanVersion::id_of(&plan.id, 1),
             plan_id: plan.id.clone(),
@@ -149,12 +149,11 @@ impl Catalogue {
     pub async fn publish(&self, plan: &str, number: u32) -> Result<(Plan, PlanVersion), PlansError> {
         let found = self.plan(plan).await?;
         let (id, now) = (PlanVersion::id_of(&found.id, number), self.clock.now());
-        let published =
-            self.versions.update(&id, |version: &mut PlanVersion| {
-                let draft = version.published_at.is_none();
-                version.published_at.get_or_insert(now);
-                Ok::<_, PlansError>(if draft { Change::Keep } else { Change::None })
-            });
+        let published = self.versions.update(&id, |version: &mut PlanVersion| {
+            let draft = version.published_at.is_none();
+            version.published_at.get_or_insert(now);
+            Ok::<_, PlansError>(if draft { Change::Keep } else { Change::None })
+        });
         let missing = || PlansError::VersionNotFound { plan: plan.to_owned(), number };
         let version = published.await?.ok_or_else(missing)?;
         let named = self.plans.update(&found.id, |plan: &mut Plan| {

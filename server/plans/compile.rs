@@ -149,3 +149,76 @@ fn pattern(text: &str) -> Result<Option<Pattern>, PatternError> {
 fn unit(text: &str) -> Arc<str> {
     if text.is_empty() { REQUESTS.into() } else { text.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::period::Anchor;
+    use crate::plans::presets::sets;
+    use crate::time::{HOUR, Timestamp};
+
+    fn policy(spec: PlanSpec) -> Policy {
+        let at = Timestamp::EPOCH;
+        let plan = Plan {
+            id: String::from("pln_1"),
+            slug: String::from("free"),
+            name: String::from("Free"),
+            published_version: Some(3),
+            latest_version: 3,
+            created_at: at,
+            rank: 0,
+        };
+        let version = PlanVersion {
+            id: PlanVersion::id_of("pln_1", 3),
+            plan_id: String::from("pln_1"),
+            number: 3,
+            origin: String::new(),
+            spec,
+            created_at: at,
+            published_at: Some(at),
+        };
+        let period = PeriodRule { anchor: Anchor::CalendarMonth, zone: jiff::tz::TimeZone::UTC };
+        compile(&plan, &version, period, None).unwrap()
+    }
+
+    #[test]
+    fn downgrade_keeps_the_counters_of_limits_with_the_same_name_kind_and_window() {
+        let standard = sets().unwrap().remove("standard").unwrap();
+        let (free, pro) = (policy(standard[0].spec.clone()), policy(standard[2].spec.clone()));
+        assert_eq!(free.rates[0].key, pro.rates[0].key);
+        assert_eq!(free.quotas[0].key, pro.quotas[0].key);
+        assert_ne!(free.rates[0].key, free.quotas[0].key);
+
+        let same = || standard[0].spec.rate_limits[0].clone();
+        for other in [
+            RateLimit { name: String::from("other"), ..same() },
+            RateLimit { kind: RateKind::Fixed, ..same() },
+            RateLimit { window_seconds: 60, ..same() },
+        ] {
+            assert_ne!(rate_key(&other), free.rates[0].key, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn free_plan_compiles_to_its_promise() {
+        let free = policy(sets().unwrap().remove("standard").unwrap().remove(0).spec);
+        assert_eq!((&*free.plan.slug, free.plan.version), ("free", 3));
+        let rate = &free.rates[0];
+        assert_eq!((rate.kind, rate.limit, rate.window), (policy::RateKind::Sliding, 100, HOUR));
+        assert_eq!((&*rate.name, &*rate.unit, rate.scope), ("hour", "requests", policy::Scope::Tenant));
+        assert_eq!((&*free.quotas[0].name, free.quotas[0].limit), ("month", Some(1_000)));
+        assert_eq!((free.allowance_micros, &*free.subscription), (0, "pln_1"));
+        assert_eq!(free.features, Features::All);
+    }
+
+    #[test]
+    fn bucket_without_a_burst_holds_its_limit_and_features_are_sorted() {
+        let bucket = |burst| RateLimit { kind: RateKind::Bucket, limit: 9, burst, ..RateLimit::default() };
+        let features = vec![String::from("b"), String::from("a"), String::from("b")];
+        let spec = PlanSpec { rate_limits: vec![bucket(0), bucket(4)], features, ..PlanSpec::default() };
+        let policy = policy(spec);
+        assert_eq!(policy.rates[0].kind, policy::RateKind::Bucket { burst: 9 });
+        assert_eq!(policy.rates[1].kind, policy::RateKind::Bucket { burst: 4 });
+        assert_eq!(policy.features, Features::Only(vec!["a".into(), "b".into()]));
+    }
+}

@@ -21,7 +21,7 @@ pub struct Plan {
     pub latest_version: u32,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Its place among plans that were made at the same moment: a set of presets keeps its order.
+    /// Its place among plans that were made at the same moment: a set of presets keeps its order, and stands first.
     pub rank: u32,
 }
 
@@ -71,7 +71,7 @@ impl Record for Plan {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(AGE, format!("{:020}.{:05}", self.created_at.micros().max(0), self.rank))]
+        vec![(AGE, format!("{:020}.{:010}", self.created_at.micros().max(0), self.rank))]
     }
 }
 

@@ -107,7 +107,7 @@ async fn catalogue_entry(
         created_at: installed.at,
         rank,
     };
-    let draft = catalogue.first_version(&plan, preset.spec);
+    let draft = Catalogue::first_version(&plan, preset.spec);
     let version = PlanVersion { published_at: Some(installed.at), ..draft };
     catalogue.add(plan, version).await.map(|_| ())
 }

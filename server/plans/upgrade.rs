@@ -92,3 +92,74 @@ fn span(seconds: i64) -> String {
         other => format!("in {other} seconds"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::presets::sets;
+
+    #[test]
+    fn each_plan_of_a_set_hints_at_the_next_and_the_last_at_none() {
+        for (set, presets) in sets().unwrap() {
+            let plans: Vec<_> =
+                presets.iter().map(|preset| offer(&preset.slug, preset.spec.clone())).collect();
+            let hints = plans.iter().map(|(plan, version)| {
+                hint(&plan.id, &version.spec, &plans).map(|upgrade| upgrade.plan.to_string())
+            });
+            let next = presets.iter().skip(1).map(|preset| Some(preset.slug.clone())).chain([None]);
+            assert_eq!(hints.collect::<Vec<_>>(), next.collect::<Vec<_>>(), "set `{set}`");
+        }
+    }
+
+    #[test]
+    fn plan_that_takes_something_away_is_no_upgrade() {
+        let feature = |name: &str| PlanSpec { features: vec![name.to_owned()], ..PlanSpec::default() };
+        let small = feature("export");
+        for (other, expected) in [
+            (feature("export"), false),
+            (feature("import"), false),
+            (feature("*"), true),
+            (PlanSpec { premium: true, ..feature("export") }, true),
+            (PlanSpec { premium: true, ..feature("import") }, false),
+            (
+                PlanSpec {
+                    premium: true,
+                    prices: vec![crate::plans::spec::PriceRule::default()],
+                    ..small.clone()
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(is_more_generous(&other, &small), expected, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn hint_says_what_the_plan_offers() {
+        let starter = sets().unwrap().remove("standard").unwrap().remove(1);
+        assert_eq!(words(&starter.spec), "500 requests an hour, 10000 requests a period");
+    }
+
+    fn offer(slug: &str, spec: PlanSpec) -> (Plan, PlanVersion) {
+        let id = format!("pln_{slug}");
+        let plan = Plan {
+            id: id.clone(),
+            slug: slug.to_owned(),
+            name: slug.to_owned(),
+            published_version: Some(1),
+            latest_version: 1,
+            created_at: crate::time::Timestamp::EPOCH,
+            rank: 0,
+        };
+        let version = PlanVersion {
+            id: PlanVersion::id_of(&id, 1),
+            plan_id: id,
+            number: 1,
+            origin: String::new(),
+            spec,
+            created_at: crate::time::Timestamp::EPOCH,
+            published_at: None,
+        };
+        (plan, version)
+    }
+}

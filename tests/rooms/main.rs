@@ -1,0 +1,4 @@
+//! The rooms over a real store, without the door: what they keep, and that a process may end anywhere.
+
+mod catalogue;
+mod store;
