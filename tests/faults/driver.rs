@@ -1,0 +1,382 @@
+//! Sends operations, writes down what was answered, and keeps what shall be sent again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prost_types::Duration;
+use tollgate_client::v1::{
+    CompleteRequest, Decision, ExtendRequest, GrantCreditsRequest, ItemError, ReleaseRequest, ReserveRequest,
+    SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, UsageEvent, Verdict,
+    track_result,
+};
+use tonic::Status;
+
+use crate::connection::{Connection, Failure};
+use crate::history::{
+    Answer, Call, CompletionSent, End, EndAnswer, EndKind, Ending, Extension, GrantAnswer, GrantSent,
+    History, Kept, Name, Span, Way,
+};
+use crate::workload::{CallPlan, Operation, Tenants};
+
+/// The callers' common knowledge.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    connection: Connection,
+    tenants: Tenants,
+    state: Mutex<State>,
+}
+
+/// What the callers know.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) history: History,
+    /// To be sent again soon.
+    pub(crate) again: Vec<Operation>,
+    /// To be sent again after the next restart.
+    pub(crate) after_restart: Vec<Operation>,
+    /// Events that can be completed.
+    pub(crate) open_events: Vec<Name>,
+    /// Reservations that live, with what they hold.
+    pub(crate) reservations: Vec<(Name, i64)>,
+}
+
+/// Whether all of an operation was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Answered,
+    Unknown,
+}
+
+impl Driver {
+    pub(crate) fn new(connection: Connection, tenants: Tenants) -> Self {
+        Self { connection, tenants, state: Mutex::default() }
+    }
+
+    pub(crate) const fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends an operation once. One whose answer is not known is kept for after the restart.
+    pub(crate) async fn send(&self, operation: &Operation) -> Sent {
+        let began = self.state().history.tick();
+        let sent = match operation {
+            Operation::Call(plan) => self.send_call(began, plan).await,
+            Operation::Batch(plans) => self.send_batch(began, plans).await,
+            Operation::Complete { tenant, completions } => {
+                let request = CompleteRequest { tenant_id: tenant.clone(), completions: completions.clone() };
+                let answer = self.connection.tracking().complete(self.connection.ask(request)).await;
+                let answers = answer.map(|response| {
+                    response.into_inner().results.into_iter().map(|result| match result.error {
+                        None => Ok(result.replayed),
+                        Some(error) => Err(failure_of(&error)),
+                    })
+                });
+                let answers: Vec<Result<bool, Failure>> = match answers {
+                    Ok(answers) => answers.collect(),
+                    Err(status) => vec![Err(Failure::of(&status)); completions.len()],
+                };
+                self.state().note_completions(began, tenant, completions, answers)
+            }
+            Operation::Grant { .. } => self.send_grant(operation).await,
+            Operation::Extend { .. } => self.send_extension(operation).await,
+            Operation::End { reservation, kind } => self.send_end(began, reservation, *kind).await,
+        };
+        if sent == Sent::Unknown {
+            self.state().after_restart.push(operation.clone());
+        }
+        sent
+    }
+
+    async fn send_call(&self, began: u64, plan: &CallPlan) -> Sent {
+        let answer = match plan.way {
+            Way::Reserve { hold_micros } => {
+                let request = ReserveRequest {
+                    event: Some(plan.event.clone()),
+                    tenant_id: plan.tenant.clone(),
+                    credits_micros: hold_micros,
+                    ttl: Some(Duration { seconds: plan.ttl, nanos: 0 }),
+                    ..Default::default()
+                };
+                let response = self.connection.tracking().reserve(self.connection.ask(request)).await;
+                response.map(|response| {
+                    let response = response.into_inner();
+                    answer_of(response.verdict, response.replayed, &response.reservation_id)
+                })
+            }
+            Way::Decide | Way::Record => {
+                // Each tenant asks by itself as often as the operator asks for it.
+                let own = plan.event.id.ends_with(['1', '3', '5', '7', '9']);
+                let connection = match self.tenants.keys.get(&plan.tenant) {
+                    Some(key) if own => &self.connection.with_credential(key),
+                    _ => &self.connection,
+                };
+                let response = connection.tracking().track(connection.ask(track_request(plan))).await;
+                response.map(|response| answer_of_track(response.into_inner()))
+            }
+        };
+        self.state().note_call(began, plan, answer.map_err(|status| Failure::of(&status)))
+    }
+
+    async fn send_batch(&self, began: u64, plans: &[CallPlan]) -> Sent {
+        let request = TrackBatchRequest { requests: plans.iter().map(track_request).collect() };
+        let response = self.connection.tracking().track_batch(self.connection.ask(request)).await;
+        let mut state = self.state();
+        let answers: Vec<Result<Answer, Failure>> = match response {
+            Ok(response) => {
+                let results = response.into_inner().results.into_iter();
+                results
+                    .map(|result| match result.result {
+                        Some(track_result::Result::Response(response)) => Ok(answer_of_track(response)),
+                        Some(track_result::Result::Error(error)) => Err(failure_of(&error)),
+                        None => Err(Failure::Reason("an empty result".to_owned())),
+                    })
+                    .collect()
+            }
+            Err(status) => vec![Err(Failure::of(&status)); plans.len()],
+        };
+        if answers.len() != plans.len() {
+            state.history.defects.push(format!("{} results for {} calls", answers.len(), plans.len()));
+        }
+        let mut all = Sent::Answered;
+        for (plan, answer) in plans.iter().zip(answers) {
+            if state.note_call(began, plan, answer) == Sent::Unknown {
+                all = Sent::Unknown;
+            }
+        }
+        all
+    }
+
+    async fn send_grant(&self, operation: &Operation) -> Sent {
+        let Operation::Grant { tenant, request_id, credits_micros, expires } = operation else {
+            return Sent::Answered;
+        };
+        let request = GrantCreditsRequest {
+            tenant_id: tenant.clone(),
+            credits_micros: *credits_micros,
+            expire_time: *expires,
+            request_id: request_id.clone(),
+            ..Default::default()
+        };
+        let response = self.connection.plans().grant_credits(self.connection.ask(request)).await;
+        let mut state = self.state();
+        let answer = match response.map_err(|status| Failure::of(&status)) {
+            Ok(response) => GrantAnswer::Granted { id: response.into_inner().grant.unwrap_or_default().id },
+            Err(Failure::Unknown) => GrantAnswer::Unknown,
+            // A grant that was to end before it was heard of is refused.
+            Err(Failure::Reason(reason)) if reason == "INVALID_FIELD" && expires.is_some() => {
+                GrantAnswer::NotTaken
+            }
+            Err(Failure::NotTaken) => GrantAnswer::NotTaken,
+            Err(Failure::Reason(reason)) => {
+                state.history.defects.push(format!("{reason} to {operation:?}"));
+                GrantAnswer::NotTaken
+            }
+        };
+        let sent = if answer == GrantAnswer::Unknown { Sent::Unknown } else { Sent::Answered };
+        let grants = state.history.grants.entry(Name::new(tenant, request_id)).or_default();
+        grants.push(GrantSent { credits_micros: *credits_micros, answer });
+        sent
+    }
+
+    async fn send_extension(&self, operation: &Operation) -> Sent {
+        let Operation::Extend { reservation, request_id, additional_micros } = operation else {
+            return Sent::Answered;
+        };
+        let request = ExtendRequest {
+            tenant_id: reservation.tenant.clone(),
+            reservation_id: reservation.id.clone(),
+            request_id: request_id.clone(),
+            ttl: Some(Duration { seconds: 600, nanos: 0 }),
+            additional_credits_micros: *additional_micros,
+        };
+        let response = self.connection.tracking().extend(self.connection.ask(request)).await;
+        let mut state = self.state();
+        let (sent, held_micros) = match response.map_err(|status| Failure::of(&status)) {
+            Ok(response) => {
+                let response = response.into_inner();
+                let allowed = response.verdict.is_some_and(|it| it.decision() == Decision::Allowed);
+                (Sent::Answered, allowed.then_some(response.credits_held_micros))
+            }
+            Err(Failure::Unknown) => (Sent::Unknown, None),
+            Err(Failure::NotTaken) => (Sent::Answered, None),
+            Err(Failure::Reason(reason)) => {
+                if !reason.starts_with("RESERVATION_") || reason == "RESERVATION_NOT_FOUND" {
+                    state.history.defects.push(format!("{reason} to {operation:?}"));
+                }
+                (Sent::Answered, None)
+            }
+        };
+        let extension = Extension { reservation: reservation.id.clone(), held_micros };
+        let name = Name::new(&reservation.tenant, request_id);
+        state.history.extensions.entry(name).or_default().push(extension);
+        sent
+    }
+
+    async fn send_end(&self, began: u64, reservation: &Name, kind: EndKind) -> Sent {
+        let answer = match kind {
+            EndKind::Settle { credits_micros, status_code } => {
+                let request = SettleRequest {
+                    tenant_id: reservation.tenant.clone(),
+                    reservation_id: reservation.id.clone(),
+                    credits_micros: Some(credits_micros),
+                    status_code,
+                    ..Default::default()
+                };
+                let response = self.connection.tracking().settle(self.connection.ask(request)).await;
+                response.map(|response| {
+                    let response = response.into_inner();
+                    (response.credits_charged_micros, response.replayed)
+                })
+            }
+            EndKind::Release => {
+                let request = ReleaseRequest {
+                    tenant_id: reservation.tenant.clone(),
+                    reservation_id: reservation.id.clone(),
+                };
+                let response = self.connection.tracking().release(self.connection.ask(request)).await;
+                response.map(|response| (0, response.into_inner().replayed))
+            }
+        };
+        self.state().note_end(began, reservation, kind, answer)
+    }
+}
+
+impl State {
+    fn span(&mut self, began: u64) -> Span {
+        Span { began, ended: self.history.tick() }
+    }
+
+    fn note_call(&mut self, began: u64, plan: &CallPlan, answer: Result<Answer, Failure>) -> Sent {
+        let name = Name::new(&plan.tenant, &plan.event.id);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Failure::Unknown) => Answer::Unknown,
+            Err(Failure::NotTaken) => Answer::NotTaken,
+            Err(Failure::Reason(reason)) if reason == "EVENT_CONFLICT" => Answer::Conflict,
+            Err(Failure::Reason(reason)) => {
+                self.history.defects.push(format!("{reason} to {plan:?}"));
+                Answer::NotTaken
+            }
+        };
+        if let Answer::Kept(kept) = &answer {
+            self.learn(&name, plan, kept);
+        }
+        let sent = if answer == Answer::Unknown { Sent::Unknown } else { Sent::Answered };
+        let span = self.span(began);
+        let call = Call { span, event: plan.event.clone(), way: plan.way, answer };
+        self.history.calls.entry(name).or_default().push(call);
+        sent
+    }
+
+    /// What can be done to an event that is kept.
+    fn learn(&mut self, name: &Name, plan: &CallPlan, kept: &Kept) {
+        if kept.replayed {
+            return;
+        }
+        match plan.way {
+            Way::Reserve { hold_micros } if plan.ttl > 1 => {
+                self.reservations.push((Name::new(&plan.tenant, &kept.reservation), hold_micros));
+            }
+            Way::Decide | Way::Record if plan.event.status_code == 0 => self.open_events.push(name.clone()),
+            Way::Decide | Way::Record | Way::Reserve { .. } => {}
+        }
+    }
+
+    fn note_completions(
+        &mut self,
+        began: u64,
+        tenant: &str,
+        completions: &[tollgate_client::v1::Completion],
+        answers: Vec<Result<bool, Failure>>,
+    ) -> Sent {
+        let span = self.span(began);
+        let mut all = Sent::Answered;
+        for (completion, answer) in completions.iter().zip(answers) {
+            let answer = match answer {
+                Ok(replayed) => Ending::Done { replayed },
+                Err(Failure::Unknown) => {
+                    all = Sent::Unknown;
+                    Ending::Unknown
+                }
+                Err(Failure::NotTaken) => Ending::NotTaken,
+                Err(Failure::Reason(reason)) => match reason.as_str() {
+                    "COMPLETION_CONFLICT" => Ending::Conflict,
+                    "EVENT_NOT_FOUND" => Ending::NotFound,
+                    _ => {
+                        self.history.defects.push(format!("{reason} to {completion:?}"));
+                        Ending::NotTaken
+                    }
+                },
+            };
+            let name = Name::new(tenant, &completion.event_id);
+            let sent = CompletionSent { span, completion: completion.clone(), answer };
+            self.history.completions.entry(name).or_default().push(sent);
+        }
+        all
+    }
+
+    fn note_end(
+        &mut self,
+        began: u64,
+        reservation: &Name,
+        kind: EndKind,
+        answer: Result<(i64, bool), Status>,
+    ) -> Sent {
+        let answer = match answer.map_err(|status| Failure::of(&status)) {
+            Ok((charged_micros, replayed)) => EndAnswer::Done { charged_micros, replayed },
+            Err(Failure::Unknown) => EndAnswer::Unknown,
+            Err(Failure::NotTaken) => EndAnswer::NotTaken,
+            Err(Failure::Reason(reason)) if reason == "SETTLEMENT_ABOVE_HOLD" => EndAnswer::AboveHold,
+            Err(Failure::Reason(reason)) if reason.starts_with("RESERVATION_") => EndAnswer::Gone(reason),
+            Err(Failure::Reason(reason)) => {
+                self.history.defects.push(format!("{reason} to {kind:?} of {reservation:?}"));
+                EndAnswer::NotTaken
+            }
+        };
+        let sent = if answer == EndAnswer::Unknown { Sent::Unknown } else { Sent::Answered };
+        let span = self.span(began);
+        self.history.ends.entry(reservation.clone()).or_default().push(End { span, kind, answer });
+        sent
+    }
+}
+
+fn track_request(plan: &CallPlan) -> TrackRequest {
+    let mode = if plan.way == Way::Record { TrackMode::Record } else { TrackMode::Decide };
+    TrackRequest {
+        event: Some(plan.event.clone()),
+        tenant_id: plan.tenant.clone(),
+        mode: mode.into(),
+        ..Default::default()
+    }
+}
+
+fn answer_of_track(response: TrackResponse) -> Answer {
+    answer_of(response.verdict, response.replayed, "")
+}
+
+fn answer_of(verdict: Option<Verdict>, replayed: bool, reservation: &str) -> Answer {
+    let verdict = verdict.unwrap_or_default();
+    if verdict.decision() == Decision::Denied {
+        return Answer::Denied(verdict.reason());
+    }
+    Answer::Kept(Kept {
+        decision: verdict.decision(),
+        charged_micros: verdict.credits_charged_micros,
+        replayed,
+        reservation: reservation.to_owned(),
+    })
+}
+
+fn failure_of(error: &ItemError) -> Failure {
+    Failure::of_reason(&error.reason)
+}
+
+/// The same id with another content.
+pub(crate) fn altered(event: &UsageEvent) -> UsageEvent {
+    let mut event = event.clone();
+    event.metadata.insert("note".to_owned(), "another".to_owned());
+    event
+}
