@@ -8,7 +8,7 @@ use tollgate_client::v1::{
 use crate::connection::Connection;
 use crate::evidence;
 use crate::server::Server;
-use crate::workload::{publish, rate, subscribe};
+use crate::tenants::{publish, rate, subscribe};
 
 const CALLERS: usize = 50;
 const LIMIT: i64 = 5;

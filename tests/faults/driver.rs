@@ -1,5 +1,7 @@
 //! Sends operations, writes down what was answered, and keeps what shall be sent again.
 
+mod state;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost_types::Duration;
@@ -8,14 +10,12 @@ use tollgate_client::v1::{
     SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, UsageEvent, Verdict,
     track_result,
 };
-use tonic::Status;
 
+use self::state::State;
 use crate::connection::{Connection, Failure};
-use crate::history::{
-    Answer, Call, CompletionSent, End, EndAnswer, EndKind, Ending, Extension, GrantAnswer, GrantSent,
-    History, Kept, Name, Span, Way,
-};
-use crate::workload::{CallPlan, Operation, Tenants};
+use crate::history::{Answer, EndKind, Extension, GrantAnswer, GrantSent, Kept, Name, Way};
+use crate::tenants::Tenants;
+use crate::workload::{CallPlan, Operation};
 
 /// The callers' common knowledge.
 #[derive(Debug)]
@@ -23,20 +23,6 @@ pub(crate) struct Driver {
     connection: Connection,
     tenants: Tenants,
     state: Mutex<State>,
-}
-
-/// What the callers know.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) history: History,
-    /// To be sent again soon.
-    pub(crate) again: Vec<Operation>,
-    /// To be sent again after the next restart.
-    pub(crate) after_restart: Vec<Operation>,
-    /// Events that can be completed.
-    pub(crate) open_events: Vec<Name>,
-    /// Reservations that live, with what they hold.
-    pub(crate) reservations: Vec<(Name, i64)>,
 }
 
 /// Whether all of an operation was answered.
@@ -241,105 +227,6 @@ impl Driver {
             }
         };
         self.state().note_end(began, reservation, kind, answer)
-    }
-}
-
-impl State {
-    fn span(&mut self, began: u64) -> Span {
-        Span { began, ended: self.history.tick() }
-    }
-
-    fn note_call(&mut self, began: u64, plan: &CallPlan, answer: Result<Answer, Failure>) -> Sent {
-        let name = Name::new(&plan.tenant, &plan.event.id);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(Failure::Unknown) => Answer::Unknown,
-            Err(Failure::NotTaken) => Answer::NotTaken,
-            Err(Failure::Reason(reason)) if reason == "EVENT_CONFLICT" => Answer::Conflict,
-            Err(Failure::Reason(reason)) => {
-                self.history.defects.push(format!("{reason} to {plan:?}"));
-                Answer::NotTaken
-            }
-        };
-        if let Answer::Kept(kept) = &answer {
-            self.learn(&name, plan, kept);
-        }
-        let sent = if answer == Answer::Unknown { Sent::Unknown } else { Sent::Answered };
-        let span = self.span(began);
-        let call = Call { span, event: plan.event.clone(), way: plan.way, answer };
-        self.history.calls.entry(name).or_default().push(call);
-        sent
-    }
-
-    /// What can be done to an event that is kept.
-    fn learn(&mut self, name: &Name, plan: &CallPlan, kept: &Kept) {
-        if kept.replayed {
-            return;
-        }
-        match plan.way {
-            Way::Reserve { hold_micros } if plan.ttl > 1 => {
-                self.reservations.push((Name::new(&plan.tenant, &kept.reservation), hold_micros));
-            }
-            Way::Decide | Way::Record if plan.event.status_code == 0 => self.open_events.push(name.clone()),
-            Way::Decide | Way::Record | Way::Reserve { .. } => {}
-        }
-    }
-
-    fn note_completions(
-        &mut self,
-        began: u64,
-        tenant: &str,
-        completions: &[tollgate_client::v1::Completion],
-        answers: Vec<Result<bool, Failure>>,
-    ) -> Sent {
-        let span = self.span(began);
-        let mut all = Sent::Answered;
-        for (completion, answer) in completions.iter().zip(answers) {
-            let answer = match answer {
-                Ok(replayed) => Ending::Done { replayed },
-                Err(Failure::Unknown) => {
-                    all = Sent::Unknown;
-                    Ending::Unknown
-                }
-                Err(Failure::NotTaken) => Ending::NotTaken,
-                Err(Failure::Reason(reason)) => match reason.as_str() {
-                    "COMPLETION_CONFLICT" => Ending::Conflict,
-                    "EVENT_NOT_FOUND" => Ending::NotFound,
-                    _ => {
-                        self.history.defects.push(format!("{reason} to {completion:?}"));
-                        Ending::NotTaken
-                    }
-                },
-            };
-            let name = Name::new(tenant, &completion.event_id);
-            let sent = CompletionSent { span, completion: completion.clone(), answer };
-            self.history.completions.entry(name).or_default().push(sent);
-        }
-        all
-    }
-
-    fn note_end(
-        &mut self,
-        began: u64,
-        reservation: &Name,
-        kind: EndKind,
-        answer: Result<(i64, bool), Status>,
-    ) -> Sent {
-        let answer = match answer.map_err(|status| Failure::of(&status)) {
-            Ok((charged_micros, replayed)) => EndAnswer::Done { charged_micros, replayed },
-            Err(Failure::Unknown) => EndAnswer::Unknown,
-            Err(Failure::NotTaken) => EndAnswer::NotTaken,
-            Err(Failure::Reason(reason)) if reason == "SETTLEMENT_ABOVE_HOLD" => EndAnswer::AboveHold,
-            Err(Failure::Reason(reason)) if reason.starts_with("RESERVATION_") => EndAnswer::Gone(reason),
-            Err(Failure::Reason(reason)) => {
-                self.history.defects.push(format!("{reason} to {kind:?} of {reservation:?}"));
-                EndAnswer::NotTaken
-            }
-        };
-        let sent = if answer == EndAnswer::Unknown { Sent::Unknown } else { Sent::Answered };
-        let span = self.span(began);
-        self.history.ends.entry(reservation.clone()).or_default().push(End { span, kind, answer });
-        sent
     }
 }
 

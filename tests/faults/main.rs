@@ -25,6 +25,8 @@ mod run;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod tenants;
+#[cfg(test)]
 mod verdict;
 #[cfg(test)]
 mod watching;

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use crate::driver::{Driver, Sent, altered};
 use crate::evidence::{self, Evidence};
 use crate::server::Server;
+use crate::tenants::Tenants;
 use crate::verdict::Verdict;
-use crate::workload::{CallPlan, Chooser, Operation, Tenants};
+use crate::workload::{CallPlan, Chooser, Operation};
 
 const CALLERS: u64 = 16;
 /// A fail point that was not reached in this time is given up; the server is killed instead.

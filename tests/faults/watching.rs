@@ -11,8 +11,8 @@ use tonic::Streaming;
 use crate::connection::Connection;
 use crate::evidence;
 use crate::server::Server;
+use crate::tenants::{publish, subscribe};
 use crate::verdict::sums::Sums;
-use crate::workload::{publish, subscribe};
 
 const TENANT: &str = "watched";
 const PATIENCE: Duration = Duration::from_secs(20);
