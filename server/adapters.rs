@@ -1,3 +1,4 @@
 //! The only place that names a driver: each port, on each backend.
 
+pub mod memory;
 pub mod sqlite;

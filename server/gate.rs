@@ -3,10 +3,18 @@
 
 pub mod call;
 pub mod counters;
+pub mod credit;
+pub mod decide;
 pub mod decision;
+#[cfg(test)]
+mod fixture;
+pub mod gates;
+pub mod hold;
 pub mod pattern;
 pub mod period;
 pub mod policy;
 pub mod price;
 pub mod state;
+mod steps;
 pub mod table;
+pub mod window;

@@ -43,6 +43,17 @@ struct Member {
     free_at: Timestamp,
 }
 
+/// Where a counter stands.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The member's name, as it is kept.
+    pub(crate) member: Arc<str>,
+    /// The counter.
+    pub(crate) counter: &'a mut Counter,
+    /// When a member is wholly free again.
+    pub(crate) free_at: Option<&'a mut Timestamp>,
+}
+
 impl CounterTable {
     /// The counter of a limit and a member; the empty member is the whole tenant.
     #[must_use]
@@ -66,28 +77,31 @@ impl CounterTable {
     /// Puts a counter in its place; what was there is gone.
     pub fn insert(&mut self, id: &CounterId, counter: Counter) {
         let free_at = counter.free_by();
-        self.put(id.limit, &id.member, counter, free_at);
+        let place =
+            self.place(id.limit, &id.member, || Counter::Quota { period_start: Timestamp::EPOCH, used: 0 });
+        *place.counter = counter;
+        if let Some(place) = place.free_at {
+            *place = free_at;
+        }
     }
 
-    /// Puts a counter in its place and says when it will be wholly free; answers the member's name as it is kept.
-    pub(crate) fn put(
+    /// The place of a counter, which begins as `fresh`.
+    pub(crate) fn place(
         &mut self,
         limit: LimitKey,
         member: &str,
-        counter: Counter,
-        free_at: Timestamp,
-    ) -> Arc<str> {
+        fresh: impl FnOnce() -> Counter,
+    ) -> Place<'_> {
         if !member.is_empty() {
-            return self.members.get_or_insert_default().put(limit, member, Member { counter, free_at });
+            return self.members.get_or_insert_default().place(limit, member, fresh);
         }
-        if let Some(place) = self.get_mut(limit, member) {
-            *place = counter;
-        } else {
+        let index = self.whole.iter().position(|(key, _)| *key == limit).unwrap_or(self.whole.len());
+        if index == self.whole.len() {
             // A tenant has two or three of these, and there may be a million tenants: no room is left over.
             self.whole.reserve_exact(1);
-            self.whole.push((limit, counter));
+            self.whole.push((limit, fresh()));
         }
-        Arc::default()
+        Place { member: Arc::default(), counter: &mut self.whole[index].1, free_at: None }
     }
 
     /// All counters, in no order.
@@ -143,22 +157,19 @@ impl Members {
         self.limits.iter().find(|(key, _)| *key == limit).map(|(_, members)| members)
     }
 
-    fn put(&mut self, limit: LimitKey, name: &str, member: Member) -> Arc<str> {
-        let index = self.limits.iter().position(|(key, _)| *key == limit).unwrap_or_else(|| {
+    fn place(&mut self, limit: LimitKey, name: &str, fresh: impl FnOnce() -> Counter) -> Place<'_> {
+        let index = self.limits.iter().position(|(key, _)| *key == limit).unwrap_or(self.limits.len());
+        if index == self.limits.len() {
             self.limits.push((limit, HashMap::new()));
-            self.limits.len().saturating_sub(1)
-        });
-        let name = match self.limits.get(index).and_then(|(_, members)| members.get_key_value(name)) {
-            Some((name, _)) => Arc::clone(name),
-            None => {
-                self.count = self.count.saturating_add(1);
-                Arc::from(name)
-            }
-        };
-        if let Some((_, members)) = self.limits.get_mut(index) {
-            members.insert(Arc::clone(&name), member);
         }
-        name
+        let members = &mut self.limits[index].1;
+        let name = members.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
+        let count = &mut self.count;
+        let member = members.entry(Arc::clone(&name)).or_insert_with(|| {
+            *count = count.saturating_add(1);
+            Member { counter: fresh(), free_at: Timestamp::MAX }
+        });
+        Place { member: name, counter: &mut member.counter, free_at: Some(&mut member.free_at) }
     }
 
     /// Searches a full table, but not at every call.
