@@ -1,5 +1,7 @@
 //! The commands of the program.
 
+pub mod bench;
+mod child;
 pub mod import;
 pub mod serve;
 

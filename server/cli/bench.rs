@@ -1,0 +1,251 @@
+//! `tollgate bench`: what a call costs the server, against a floor that does nothing, in the same run.
+//!
+//! Both servers are processes of this program, called in turns by the same callers. What is compared is processor time, of
+//! all that the server does for a call: the answer, the journal, and the fold that comes after.
+
+mod cpu;
+mod floor;
+mod load;
+mod results;
+mod stage;
+
+use std::io::{self, Write as _};
+use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tollgate_client::{BuildError, Client};
+use tonic::Status;
+
+use crate::cli::bench::floor::FloorProcess;
+use crate::cli::bench::load::{Load, Path, drive, share};
+use crate::cli::bench::results::{Measured, Results};
+use crate::cli::child::{self, ChildError, Server};
+
+pub use crate::cli::bench::floor::{COMMAND as FLOOR_COMMAND, serve as serve_floor};
+
+/// Calls are spread over a few connections, as several gateways would.
+const CONNECTIONS: usize = 4;
+/// Floor and product take turns, so that a machine that slows down slows both.
+const ROUNDS: u64 = 4;
+/// The path `batch` is so much cheaper an event that it takes more of them to measure it.
+const BATCH_EVENTS_FACTOR: u64 = 5;
+/// The longest that a bench may take.
+const BENCH_MAX: Duration = Duration::from_secs(15 * 60);
+/// After each round so many tenants are asked whether all of theirs is in the ledger; at the end, all are.
+const TENANTS_ASKED: u64 = 4;
+const QUERIES_AT_ONCE: usize = 32;
+
+/// How much to measure.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Calls on each path; `batch` has five times as many events.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub calls: u64,
+
+    /// Callers at once.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub callers: u16,
+
+    /// Tenants that take turns.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub tenants: u64,
+
+    /// Where the server keeps its data meanwhile; a directory is made in it and removed. Best on the disk that will be
+    /// used: durable is only as fast as the disk.
+    #[arg(long, default_value = "data")]
+    pub directory: PathBuf,
+
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why there is no measurement.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A server of our own is missing.
+    #[error(transparent)]
+    Server(#[from] ChildError),
+    /// There is no way to it.
+    #[error(transparent)]
+    Client(#[from] BuildError),
+    /// A call failed.
+    #[error("a call failed: {0}")]
+    Call(Box<Status>),
+    /// A call was refused, or not answered as it should be.
+    #[error("a call was not allowed: {0}")]
+    NotAllowed(String),
+    /// A caller panicked.
+    #[error("a caller died")]
+    CallerDied,
+    /// The ledger lags.
+    #[error("the ledger did not catch up")]
+    NotFolded,
+    /// The ledger is wrong.
+    #[error("tenant `{tenant}` has {counted} calls in the ledger, and {acknowledged} were acknowledged")]
+    NotEqual {
+        /// Whose.
+        tenant: String,
+        /// What the ledger says.
+        counted: u64,
+        /// What is true.
+        acknowledged: u64,
+    },
+    /// The processor time, the directory or the output cannot be used.
+    #[error("the bench needs Linux, its directory, and its output")]
+    Io(#[from] io::Error),
+    /// It was stopped, or took too long.
+    #[error("the bench was cut off")]
+    CutOff,
+}
+
+impl BenchError {
+    fn call(status: Status) -> Self {
+        Self::Call(Box::new(status))
+    }
+}
+
+/// Measures and prints.
+pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
+    let directory = Scratch::new(&args.directory)?;
+    let results = tokio::select! {
+        results = measure(&args, &directory.0) => results?,
+        () = tokio::time::sleep(BENCH_MAX) => return Err(BenchError::CutOff),
+        () = child::told_to_stop() => return Err(BenchError::CutOff),
+    };
+    let text = if args.json { results.json() } else { results.table() };
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// A directory that is removed with what is in it.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &FilePath) -> io::Result<Self> {
+        let path = parent.join(format!("bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is in the way of nobody.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, BenchError> {
+    let floor = FloorProcess::start()?;
+    let product = Server::start(directory, None).await?;
+    let operator = product.operator()?;
+    say(&format!("making {} tenants", args.tenants))?;
+    let secret = stage::set(&operator, args.tenants).await?;
+    let floor_connection = || Client::builder().endpoint(floor.endpoint()).api_key("none").tenant("").build();
+    let mut bench = Bench {
+        floor: Side::new(floor.pid(), floor_connection)?,
+        product: Side::new(product.pid(), || product.client(&secret))?,
+        operator,
+        tenants: args.tenants,
+        callers: args.callers.into(),
+        acknowledged: Vec::new(),
+    };
+    let results = bench.rounds(args.calls).await?;
+    say("comparing the ledger with what was acknowledged")?;
+    bench.compare(args.tenants).await?;
+    Ok(results)
+}
+
+/// Progress goes where the results do not.
+fn say(what: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{what}")
+}
+
+/// One of the two servers.
+#[derive(Debug)]
+struct Side {
+    connections: Vec<Client>,
+    pid: u32,
+}
+
+impl Side {
+    fn new(pid: Option<u32>, connection: impl Fn() -> Result<Client, BuildError>) -> Result<Self, BenchError> {
+        let connections = (0..CONNECTIONS).map(|_| connection()).collect::<Result<_, _>>()?;
+        Ok(Self { connections, pid: pid.ok_or_else(|| io::Error::other("the server has ended"))? })
+    }
+}
+
+#[derive(Debug)]
+struct Bench {
+    floor: Side,
+    product: Side,
+    operator: Client,
+    tenants: u64,
+    callers: usize,
+    /// How many events each load has brought into the ledger.
+    acknowledged: Vec<u64>,
+}
+
+impl Bench {
+    async fn rounds(&mut self, calls: u64) -> Result<Results, BenchError> {
+        let mut results = Results::default();
+        // The first call of a tenant loads its counters. That has a row of its own, so that the others are those of a
+        // server that runs.
+        say("first call of each tenant")?;
+        let first = self.load(Path::Track, self.tenants, "first");
+        self.product_round(&first, &mut results.first).await?;
+        for round in 1..=ROUNDS {
+            say(&format!("round {round} of {ROUNDS}"))?;
+            let check = self.load(Path::Check, calls.div_ceil(ROUNDS), &format!("check-{round}"));
+            self.floor_round(&check, &mut results.floor_check).await?;
+            self.product_round(&check, &mut results.check).await?;
+            let track = self.load(Path::Track, calls.div_ceil(ROUNDS), &format!("track-{round}"));
+            self.floor_round(&track, &mut results.floor_track).await?;
+            self.product_round(&track, &mut results.track).await?;
+            let events = calls.saturating_mul(BATCH_EVENTS_FACTOR).div_ceil(ROUNDS);
+            let batch = self.load(Path::Batch, events, &format!("batch-{round}"));
+            self.product_round(&batch, &mut results.batch).await?;
+        }
+        Ok(results)
+    }
+
+    fn load(&self, path: Path, events: u64, name: &str) -> Load {
+        Load { path, events, callers: self.callers, tenants: self.tenants, name: name.to_owned() }
+    }
+
+    async fn floor_round(&self, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
+        let before = cpu::used(self.floor.pid)?;
+        let outcome = drive(&self.floor.connections, load).await?;
+        measured.add(outcome, cpu::used(self.floor.pid)?.saturating_sub(before));
+        Ok(())
+    }
+
+    /// Drives the product until all of it is in the ledger: what the fold costs is counted.
+    async fn product_round(&mut self, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
+        let before = cpu::used(self.product.pid)?;
+        let outcome = drive(&self.product.connections, load).await?;
+        if load.path != Path::Check {
+            self.acknowledged.push(load.events);
+            self.compare(TENANTS_ASKED.min(self.tenants)).await?;
+        }
+        measured.add(outcome, cpu::used(self.product.pid)?.saturating_sub(before));
+        Ok(())
+    }
+
+    /// Compares what the ledger says of the first tenants with what was acknowledged to them.
+    async fn compare(&self, tenants: u64) -> Result<(), BenchError> {
+        let queries = stream::iter(0..tenants).map(|number| self.compare_tenant(number));
+        queries.buffer_unordered(QUERIES_AT_ONCE).try_collect().await
+    }
+
+    async fn compare_tenant(&self, number: u64) -> Result<(), BenchError> {
+        let counted = stage::folded(&self.operator, number).await?;
+        let acknowledged = self.acknowledged.iter().map(|events| share(*events, self.tenants, number)).sum();
+        if counted == acknowledged {
+            return Ok(());
+        }
+        Err(BenchError::NotEqual { tenant: load::tenant(number), counted, acknowledged })
+    }
+}
