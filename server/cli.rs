@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod child;
+pub mod demo;
 pub mod import;
 pub mod serve;
 

@@ -171,7 +171,10 @@ struct Side {
 }
 
 impl Side {
-    fn new(pid: Option<u32>, connection: impl Fn() -> Result<Client, BuildError>) -> Result<Self, BenchError> {
+    fn new(
+        pid: Option<u32>,
+        connection: impl Fn() -> Result<Client, BuildError>,
+    ) -> Result<Self, BenchError> {
         let connections = (0..CONNECTIONS).map(|_| connection()).collect::<Result<_, _>>()?;
         Ok(Self { connections, pid: pid.ok_or_else(|| io::Error::other("the server has ended"))? })
     }

@@ -12,7 +12,8 @@ const SYSTEM_PLACE: usize = 12;
 /// What a process has used until now, all threads together, in itself and in the kernel for it.
 pub(super) fn used(pid: u32) -> io::Result<Duration> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: {text}")))
+    parse(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: {text}")))
 }
 
 fn parse(stat: &str) -> Option<Duration> {

@@ -92,19 +92,31 @@ impl TrackService for Floor {
         nothing()
     }
 
-    async fn reserve(&self, _: Request<proto::ReserveRequest>) -> Result<Response<proto::ReserveResponse>, Status> {
+    async fn reserve(
+        &self,
+        _: Request<proto::ReserveRequest>,
+    ) -> Result<Response<proto::ReserveResponse>, Status> {
         nothing()
     }
 
-    async fn extend(&self, _: Request<proto::ExtendRequest>) -> Result<Response<proto::ExtendResponse>, Status> {
+    async fn extend(
+        &self,
+        _: Request<proto::ExtendRequest>,
+    ) -> Result<Response<proto::ExtendResponse>, Status> {
         nothing()
     }
 
-    async fn settle(&self, _: Request<proto::SettleRequest>) -> Result<Response<proto::SettleResponse>, Status> {
+    async fn settle(
+        &self,
+        _: Request<proto::SettleRequest>,
+    ) -> Result<Response<proto::SettleResponse>, Status> {
         nothing()
     }
 
-    async fn release(&self, _: Request<proto::ReleaseRequest>) -> Result<Response<proto::ReleaseResponse>, Status> {
+    async fn release(
+        &self,
+        _: Request<proto::ReleaseRequest>,
+    ) -> Result<Response<proto::ReleaseResponse>, Status> {
         nothing()
     }
 

@@ -110,11 +110,15 @@ async fn call(client: Client, load: Arc<Load>, next: Arc<AtomicU64>) -> Result<V
                 let requests = numbers.map(|number| request(&load, number)).collect::<Vec<_>>();
                 let sent = requests.len();
                 let start = Instant::now();
-                let answer = service.track_batch(TrackBatchRequest { requests }).await.map_err(BenchError::call)?;
+                let answer =
+                    service.track_batch(TrackBatchRequest { requests }).await.map_err(BenchError::call)?;
                 let elapsed = start.elapsed();
                 let results = answer.into_inner().results;
                 if results.len() != sent {
-                    return Err(BenchError::NotAllowed(format!("{} results to {sent} events", results.len())));
+                    return Err(BenchError::NotAllowed(format!(
+                        "{} results to {sent} events",
+                        results.len()
+                    )));
                 }
                 for result in results {
                     match result.result {
@@ -142,7 +146,11 @@ fn request(load: &Load, number: u64) -> TrackRequest {
 
 fn allowed(verdict: Option<Verdict>) -> Result<(), BenchError> {
     let verdict = verdict.unwrap_or_default();
-    if verdict.decision() == Decision::Allowed { Ok(()) } else { Err(BenchError::NotAllowed(format!("{verdict:?}"))) }
+    if verdict.decision() == Decision::Allowed {
+        Ok(())
+    } else {
+        Err(BenchError::NotAllowed(format!("{verdict:?}")))
+    }
 }
 
 #[cfg(test)]

@@ -69,9 +69,17 @@ impl Results {
     pub(super) fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(
-            ["path", "calls", "events", "s", "events/s", "CPU µs/event", "× floor", "p50 ms", "p99 ms"],
-        );
+        table.set_header([
+            "path",
+            "calls",
+            "events",
+            "s",
+            "events/s",
+            "CPU µs/event",
+            "× floor",
+            "p50 ms",
+            "p99 ms",
+        ]);
         for (name, measured, floor) in self.rows() {
             let ratio = floor.map(|floor| scaled(ratio_percent(measured, floor), 2)).unwrap_or_default();
             let row = [
