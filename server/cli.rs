@@ -10,6 +10,8 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::cli::bench::BenchArgs;
+use crate::cli::demo::DemoArgs;
 use crate::cli::import::ImportArgs;
 use crate::cli::serve::ServeArgs;
 
@@ -27,8 +29,14 @@ pub struct Cli {
 enum Command {
     /// Run the server. `tollgate` alone does the same.
     Serve(ServeArgs),
+    /// Play the traffic of a language model service to a server of its own, and look on.
+    Demo(DemoArgs),
     /// Bring history from a file into the ledger, once.
     Import(Box<ImportArgs>),
+    /// Measure what a call costs the server, against a floor that does nothing.
+    Bench(BenchArgs),
+    #[command(name = bench::FLOOR_COMMAND, hide = true)]
+    BenchFloor,
 }
 
 /// Does what the command line says.
@@ -36,7 +44,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     match cli.command {
         None => serve::run(cli.serve).await,
         Some(Command::Serve(args)) => serve::run(args).await,
+        Some(Command::Demo(args)) => Ok(demo::run(args).await.map(|()| ExitCode::SUCCESS)?),
         Some(Command::Import(args)) => Ok(import::run(*args).await?),
+        Some(Command::Bench(args)) => Ok(bench::run(args).await.map(|()| ExitCode::SUCCESS)?),
+        Some(Command::BenchFloor) => bench::serve_floor().await.map(|()| ExitCode::SUCCESS),
     }
 }
 
