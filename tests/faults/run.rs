@@ -65,6 +65,13 @@ impl Run {
         self.restart(None).await;
     }
 
+    /// Load for longer than in any other cycle, then a restart.
+    #[cfg(feature = "faults")]
+    pub(crate) async fn killed_late(&mut self) {
+        self.load(FAULT_PATIENCE).await;
+        self.restart(None).await;
+    }
+
     /// Ends the server and starts it again, with a fault or without. `false`: the fault struck before it was ready.
     async fn restart(&mut self, fault: Option<&str>) -> bool {
         self.server.kill();
