@@ -131,8 +131,6 @@ impl Event {
 pub enum KeyKind {
     /// An event, by its id.
     Event,
-    /// The outcome of an event, by the event's id.
-    Completion,
     /// The end of a reservation, by the reservation's id.
     End,
     /// An extension of a reservation, by reservation and request id.

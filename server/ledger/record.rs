@@ -238,15 +238,15 @@ pub struct End {
     /// The reservation's id.
     #[prost(string, tag = "1")]
     pub reservation: String,
-    /// The id of the event that opened it.
-    #[prost(string, tag = "2")]
-    pub event_id: String,
     /// How it ended.
     #[prost(enumeration = "EndKind", tag = "3")]
     pub kind: i32,
-    /// What each grant paid out of the hold. What it held and did not pay is free again.
+    /// What each grant paid out of the hold.
     #[prost(message, repeated, tag = "4")]
     pub paid: Vec<GrantBurn>,
+    /// What each grant got back out of the hold: breakage, if its time is over.
+    #[prost(message, repeated, tag = "9")]
+    pub released: Vec<GrantBurn>,
     /// What each grant paid above the hold.
     #[prost(message, repeated, tag = "5")]
     pub excess: Vec<GrantBurn>,

@@ -65,11 +65,13 @@ fn fixed_worst(decided: &[Admitted], window: i128) -> i128 {
 
 /// Pours each call into a bucket that leaks `limit` in a window; levels are in units times the window's length.
 fn bucket_holds(decided: &[Admitted], limit: i128, window: i128, burst: i128) -> bool {
+    // GCRA rounds the time of a unit to whole microseconds.
+    let slack = limit * burst;
     let (mut level, mut before) = (0_i128, None);
     for (at, units) in decided {
         level = (level - (at - before.unwrap_or(*at)) * limit).max(0) + units * window;
         before = Some(*at);
-        if level > burst * window {
+        if level > burst * window + slack {
             return false;
         }
     }

@@ -1,0 +1,389 @@
+//! The account of one tenant: wallet, reservations, quotas and windows, all summed from the journal by the fold.
+//!
+//! Every change is a sum or a maximum, so that records of several slots may come in any order between slots.
+
+use crate::gate::policy::LimitKey;
+use crate::ledger::record::{
+    Body, Breakage, Charge, ChargeKind, End, EndKind, Extension, GrantBurn, GrantPosted, Mode,
+};
+use crate::ledger::record::{Record, Usage};
+use crate::ledger::stamp::Position;
+use crate::ledger::sums::Sums;
+use crate::time::HOUR;
+
+/// Counters that are kept before those that are wholly free are looked for and forgotten.
+const WINDOWS_CLEAN: usize = 64;
+
+/// The account of one tenant: one document.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Account {
+    /// What it has absorbed of each slot (rule F).
+    #[prost(message, repeated, tag = "1")]
+    pub positions: Vec<Position>,
+    /// Grants with something left or held.
+    #[prost(message, repeated, tag = "2")]
+    pub grants: Vec<GrantAccount>,
+    /// The sum of all grants, ever, in micro-credits.
+    #[prost(int64, tag = "3")]
+    pub granted_micros: i64,
+    /// The sum of all that grants paid, ever.
+    #[prost(int64, tag = "4")]
+    pub debited_micros: i64,
+    /// What was left in grants at their expiry, ever.
+    #[prost(int64, tag = "5")]
+    pub breakage_micros: i64,
+    /// What was charged beyond all grants, ever.
+    #[prost(int64, tag = "6")]
+    pub overage_micros: i64,
+    /// The newest billing period that something was decided in: its first moment.
+    #[prost(int64, tag = "7")]
+    pub period_start_micros: i64,
+    /// What was charged beyond all grants in that period.
+    #[prost(int64, tag = "8")]
+    pub period_overage_micros: i64,
+    /// Living reservations.
+    #[prost(message, repeated, tag = "9")]
+    pub holds: Vec<HoldAccount>,
+    /// Windows and quotas.
+    #[prost(message, repeated, tag = "10")]
+    pub windows: Vec<WindowAccount>,
+    /// All usage, ever.
+    #[prost(message, required, tag = "11")]
+    pub totals: Sums,
+    /// The newest decision, in microseconds since the epoch.
+    #[prost(int64, tag = "12")]
+    pub decided_at_micros: i64,
+}
+
+/// One grant.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct GrantAccount {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// 1 to 255; lower burns first.
+    #[prost(uint32, tag = "2")]
+    pub priority: u32,
+    /// The first moment at which it no longer serves; `None`: never.
+    #[prost(int64, optional, tag = "3")]
+    pub expires_at_micros: Option<i64>,
+    /// What was given.
+    #[prost(int64, tag = "4")]
+    pub micros: i64,
+    /// What is left and free.
+    #[prost(int64, tag = "5")]
+    pub remaining_micros: i64,
+    /// What living reservations hold of it.
+    #[prost(int64, tag = "6")]
+    pub held_micros: i64,
+    /// For people.
+    #[prost(string, tag = "7")]
+    pub name: String,
+    /// When it was given.
+    #[prost(int64, tag = "8")]
+    pub created_at_micros: i64,
+    /// Its time is over, and what was left is breakage.
+    #[prost(bool, tag = "9")]
+    pub closed: bool,
+}
+
+/// One living reservation.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct HoldAccount {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub reservation: String,
+    /// The id of the event that opened it.
+    #[prost(string, tag = "2")]
+    pub event_id: String,
+    /// What is held, in the order in which it was taken.
+    #[prost(message, repeated, tag = "3")]
+    pub burns: Vec<GrantBurn>,
+    /// When it began.
+    #[prost(int64, tag = "4")]
+    pub opened_at_micros: i64,
+    /// When it ends by itself.
+    #[prost(int64, tag = "5")]
+    pub expires_at_micros: i64,
+    /// Whether a settlement may be above the hold.
+    #[prost(bool, tag = "6")]
+    pub excess_allowed: bool,
+    /// Its end came from another slot before its beginning.
+    #[prost(bool, tag = "7")]
+    pub ended_early: bool,
+}
+
+/// One window or quota.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct WindowAccount {
+    /// The limit's key.
+    #[prost(fixed64, tag = "1")]
+    pub limit_key: u64,
+    /// The key or consumer that it counts; empty: the tenant.
+    #[prost(string, tag = "2")]
+    pub member: String,
+    /// How it counts.
+    #[prost(enumeration = "ChargeKind", tag = "3")]
+    pub kind: i32,
+    /// Fixed and quota: the first moment of the window or period. Bucket: when it was charged last.
+    #[prost(int64, tag = "4")]
+    pub mark_micros: i64,
+    /// Fixed and quota: units used. Bucket: units missing after the last charge, rounded up.
+    #[prost(int64, tag = "5")]
+    pub used: i64,
+    /// The window's length.
+    #[prost(int64, tag = "6")]
+    pub window_micros: i64,
+    /// Bucket: the counters' epoch and number of the charge that `mark_micros` is of.
+    #[prost(uint64, tag = "7")]
+    pub counter_epoch: u64,
+    /// See `counter_epoch`.
+    #[prost(uint64, tag = "8")]
+    pub number: u64,
+    /// The limit's name in the plan.
+    #[prost(string, tag = "9")]
+    pub name: String,
+}
+
+impl Account {
+    /// What is free to be spent, in micro-credits.
+    #[must_use]
+    pub fn balance_micros(&self) -> i64 {
+        self.grants.iter().map(|grant| grant.remaining_micros).fold(0, i64::saturating_add)
+    }
+
+    /// What living reservations hold, in micro-credits.
+    #[must_use]
+    pub fn held_micros(&self) -> i64 {
+        self.grants.iter().map(|grant| grant.held_micros).fold(0, i64::saturating_add)
+    }
+
+    /// The grant with that id.
+    #[must_use]
+    pub fn grant(&self, id: &str) -> Option<&GrantAccount> {
+        self.grants.iter().find(|grant| grant.id == id)
+    }
+
+    /// The living reservation with that id.
+    #[must_use]
+    pub fn hold(&self, reservation: &str) -> Option<&HoldAccount> {
+        self.holds.iter().find(|hold| hold.reservation == reservation && !hold.ended_early)
+    }
+
+    /// Absorbs one record that the ledger counts. The caller has seen that its batch is new to this account (rule F).
+    pub fn absorb(&mut self, record: &Record) {
+        self.decided_at_micros = self.decided_at_micros.max(record.at_micros);
+        match &record.body {
+            Some(Body::Usage(usage)) => self.use_up(record, usage),
+            Some(Body::Extension(extension)) => self.extend(extension),
+            Some(Body::End(end)) => self.end(end),
+            Some(Body::Grant(grant)) => self.post(grant, record.at_micros),
+            Some(Body::Breakage(breakage)) => self.close(breakage),
+            Some(Body::Completion(_) | Body::Refusal(_)) | None => {}
+        }
+    }
+
+    /// Forgets what can no longer matter at that moment: before it is kept.
+    pub fn clean(&mut self) {
+        let now = self.decided_at_micros;
+        self.grants.retain(|grant| {
+            let over = grant.closed || grant.expires_at_micros.is_none();
+            grant.remaining_micros != 0 || grant.held_micros != 0 || !over
+        });
+        if self.windows.len() > WINDOWS_CLEAN {
+            // An hour of grace: the clock may step back, and the counters prune for themselves.
+            self.windows.retain(|window| match window.kind() {
+                ChargeKind::Quota => true,
+                // A bucket is full again after at most one window: its burst is at most its limit.
+                ChargeKind::Bucket | ChargeKind::Fixed | ChargeKind::Sliding => {
+                    window.mark_micros.saturating_add(window.window_micros).saturating_add(HOUR) > now
+                }
+            });
+        }
+    }
+
+    fn use_up(&mut self, record: &Record, usage: &Usage) {
+        if usage.mode() == Mode::Import {
+            return;
+        }
+        for charge in &usage.charges {
+            self.charge(charge, record);
+        }
+        let Some(hold) = &usage.hold else {
+            self.debit(&usage.burns);
+            return self.go_over(usage.overage_micros, usage.period_start_micros);
+        };
+        self.hold_back(&usage.burns);
+        let known = self.holds.iter().position(|known| known.reservation == hold.reservation);
+        if let Some(early) = known {
+            // Its end was absorbed before: only the two together say that it is over.
+            self.holds.swap_remove(early);
+            return;
+        }
+        self.holds.push(HoldAccount {
+            reservation: hold.reservation.clone(),
+            event_id: usage.event.id.clone(),
+            burns: usage.burns.clone(),
+            opened_at_micros: record.at_micros,
+            expires_at_micros: hold.expires_at_micros,
+            excess_allowed: hold.excess_allowed,
+            ended_early: false,
+        });
+    }
+
+    fn extend(&mut self, extension: &Extension) {
+        self.hold_back(&extension.burns);
+        if let Some(hold) = self.holds.iter_mut().find(|hold| hold.reservation == extension.reservation) {
+            hold.expires_at_micros = hold.expires_at_micros.max(extension.expires_at_micros);
+            hold.burns.extend(extension.burns.iter().cloned());
+        }
+    }
+
+    fn end(&mut self, end: &End) {
+        for burn in &end.paid {
+            let grant = self.grant_mut(&burn.grant);
+            grant.held_micros = grant.held_micros.saturating_sub(burn.micros);
+            self.debited_micros = self.debited_micros.saturating_add(burn.micros);
+        }
+        for burn in &end.released {
+            let grant = self.grant_mut(&burn.grant);
+            grant.held_micros = grant.held_micros.saturating_sub(burn.micros);
+            if grant.closed {
+                self.breakage_micros = self.breakage_micros.saturating_add(burn.micros);
+            } else {
+                grant.remaining_micros = grant.remaining_micros.saturating_add(burn.micros);
+            }
+        }
+        self.debit(&end.excess);
+        self.go_over(end.overage_micros, end.period_start_micros);
+        match self.holds.iter().position(|hold| hold.reservation == end.reservation) {
+            Some(known) => {
+                self.holds.swap_remove(known);
+            }
+            None => self.holds.push(HoldAccount {
+                reservation: end.reservation.clone(),
+                ended_early: true,
+                ..HoldAccount::default()
+            }),
+        }
+    }
+
+    fn post(&mut self, posted: &GrantPosted, at_micros: i64) {
+        self.granted_micros = self.granted_micros.saturating_add(posted.micros);
+        let grant = self.grant_mut(&posted.id);
+        grant.priority = posted.priority;
+        grant.expires_at_micros = posted.expires_at_micros;
+        grant.micros = posted.micros;
+        grant.remaining_micros = grant.remaining_micros.saturating_add(posted.micros);
+        grant.name.clone_from(&posted.name);
+        grant.created_at_micros = at_micros;
+    }
+
+    fn close(&mut self, breakage: &Breakage) {
+        let grant = self.grant_mut(&breakage.grant);
+        grant.closed = true;
+        let left = std::mem::take(&mut grant.remaining_micros);
+        self.breakage_micros = self.breakage_micros.saturating_add(left);
+    }
+
+    fn debit(&mut self, burns: &[GrantBurn]) {
+        for burn in burns {
+            let grant = self.grant_mut(&burn.grant);
+            grant.remaining_micros = grant.remaining_micros.saturating_sub(burn.micros);
+            self.debited_micros = self.debited_micros.saturating_add(burn.micros);
+        }
+    }
+
+    fn hold_back(&mut self, burns: &[GrantBurn]) {
+        for burn in burns {
+            let grant = self.grant_mut(&burn.grant);
+            grant.remaining_micros = grant.remaining_micros.saturating_sub(burn.micros);
+            grant.held_micros = grant.held_micros.saturating_add(burn.micros);
+        }
+    }
+
+    fn go_over(&mut self, micros: i64, period_start_micros: i64) {
+        if period_start_micros > self.period_start_micros {
+            self.period_start_micros = period_start_micros;
+            self.period_overage_micros = 0;
+        }
+        self.overage_micros = self.overage_micros.saturating_add(micros);
+        if period_start_micros == self.period_start_micros {
+            self.period_overage_micros = self.period_overage_micros.saturating_add(micros);
+        }
+    }
+
+    fn charge(&mut self, charge: &Charge, record: &Record) {
+        if charge.kind() == ChargeKind::Sliding {
+            // A log is read back from the events themselves.
+            return;
+        }
+        let window = self.window_mut(charge);
+        match charge.kind() {
+            ChargeKind::Bucket => {
+                if (record.counter_epoch, record.number) > (window.counter_epoch, window.number) {
+                    window.mark_micros = charge.mark_micros;
+                    window.used = charge.used_after;
+                    (window.counter_epoch, window.number) = (record.counter_epoch, record.number);
+                }
+            }
+            ChargeKind::Fixed | ChargeKind::Quota | ChargeKind::Sliding => {
+                if charge.mark_micros > window.mark_micros {
+                    window.mark_micros = charge.mark_micros;
+                    window.used = 0;
+                }
+                if charge.mark_micros == window.mark_micros {
+                    window.used = window.used.saturating_add(charge.units);
+                }
+            }
+        }
+    }
+
+    fn window_mut(&mut self, charge: &Charge) -> &mut WindowAccount {
+        let same =
+            |window: &WindowAccount| window.limit_key == charge.limit_key && window.member == charge.member;
+        let index = self.windows.iter().position(same).unwrap_or_else(|| {
+            self.windows.push(WindowAccount {
+                limit_key: charge.limit_key,
+                member: charge.member.clone(),
+                kind: charge.kind,
+                mark_micros: i64::MIN,
+                window_micros: charge.window_micros,
+                name: charge.name.clone(),
+                ..WindowAccount::default()
+            });
+            self.windows.len().saturating_sub(1)
+        });
+        &mut self.windows[index]
+    }
+
+    /// The grant with that id. A debit of another slot may come before its grant: then it waits here, below zero.
+    fn grant_mut(&mut self, id: &str) -> &mut GrantAccount {
+        let index = self.grants.iter().position(|grant| grant.id == id).unwrap_or_else(|| {
+            self.grants.push(GrantAccount { id: id.to_owned(), ..GrantAccount::default() });
+            self.grants.len().saturating_sub(1)
+        });
+        &mut self.grants[index]
+    }
+}
+
+impl WindowAccount {
+    /// The limit's key, as the gate names it.
+    #[must_use]
+    pub const fn limit(&self) -> LimitKey {
+        LimitKey(self.limit_key)
+    }
+}
+
+impl End {
+    /// What the call cost in the end, in micro-credits.
+    #[must_use]
+    pub fn price_micros(&self) -> i64 {
+        if self.kind() == EndKind::Settled {
+            let paid = self.paid.iter().chain(&self.excess).map(|burn| burn.micros);
+            paid.fold(self.overage_micros, i64::saturating_add)
+        } else {
+            0
+        }
+    }
+}

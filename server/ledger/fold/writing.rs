@@ -1,0 +1,151 @@
+//! The other steps of a round: rollups, then accounts, each document absorbing a batch once (rule F).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::failpoint::{self, Mutant};
+use crate::ledger::account::Account;
+use crate::ledger::accounts::KeptAccount;
+use crate::ledger::fold::round::{Item, Round};
+use crate::ledger::fold::{Fold, FoldError};
+use crate::ledger::rollup::Rollup;
+use crate::ledger::rollups::RollupKey;
+use crate::ledger::stamp::Position;
+use crate::store::Replaced;
+
+/// Rollups that stay decoded between rounds.
+const ROLLUPS_MAX: usize = 20_000;
+/// Accounts that stay decoded between rounds.
+const ACCOUNTS_MAX: usize = 50_000;
+
+/// Documents as they were last written.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    rollups: HashMap<RollupKey, Rollup>,
+    accounts: HashMap<Arc<str>, KeptAccount>,
+}
+
+impl Fold {
+    pub(super) async fn write_rollups(&mut self, round: &Round) -> Result<(), FoldError> {
+        let changes = round.rollup_changes();
+        let mut pending = changes.keys().cloned().collect::<Vec<_>>();
+        // A document that somebody else has replaced meanwhile is read again; each try writes at least one of them.
+        while !pending.is_empty() {
+            self.read_rollups(&pending).await?;
+            let mut stored = Vec::with_capacity(pending.len());
+            for key in &pending {
+                let Some(rollup) = self.cache.rollups.get_mut(key) else { continue };
+                if rollup.absorb(&changes[key]) {
+                    stored.push(rollup.encode());
+                }
+            }
+            let keys = stored.iter().map(|rollup| rollup.key.clone()).collect::<Vec<_>>();
+            let replaced = self.parts.rollups.replace(stored).await?;
+            pending.clear();
+            for (key, replaced) in keys.into_iter().zip(replaced) {
+                match self.cache.rollups.get_mut(&key) {
+                    Some(rollup) if replaced => rollup.revision = rollup.revision.saturating_add(1),
+                    _ => {
+                        self.cache.rollups.remove(&key);
+                        pending.push(key);
+                    }
+                }
+            }
+        }
+        if self.cache.rollups.len() > ROLLUPS_MAX {
+            self.cache.rollups.retain(|key, _| changes.contains_key(key));
+        }
+        Ok(())
+    }
+
+    async fn read_rollups(&mut self, keys: &[RollupKey]) -> Result<(), FoldError> {
+        let missing = keys.iter().filter(|key| !self.cache.rollups.contains_key(*key)).cloned();
+        let missing = missing.collect::<Vec<_>>();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let found = self.parts.rollups.get(&missing).await?;
+        for (key, stored) in missing.into_iter().zip(found) {
+            let rollup = match stored {
+                Some(stored) => Rollup::decode(stored)?,
+                None => Rollup::new(key.clone()),
+            };
+            self.cache.rollups.insert(key, rollup);
+        }
+        Ok(())
+    }
+
+    /// Answers the accounts that were changed, as they are now.
+    pub(super) async fn write_accounts(
+        &mut self,
+        round: &Round,
+    ) -> Result<Vec<(Arc<str>, Arc<Account>)>, FoldError> {
+        let changes = round.by_tenant();
+        let mut pending = changes.keys().cloned().collect::<HashSet<_>>();
+        while !pending.is_empty() {
+            let tenants = pending.iter().cloned().collect::<Vec<_>>();
+            self.read_accounts(&tenants).await?;
+            let mut changed = Vec::with_capacity(tenants.len());
+            for tenant in &tenants {
+                let Some(kept) = self.cache.accounts.get_mut(tenant) else { continue };
+                if absorb(&mut kept.account, &changes[tenant], round.position) {
+                    changed.push(kept.clone());
+                }
+            }
+            let replaced = self.accounts.replace(&changed).await?;
+            pending.clear();
+            for (kept, replaced) in changed.into_iter().zip(replaced) {
+                match (replaced, self.cache.accounts.get_mut(&kept.tenant)) {
+                    (Replaced::Yes { revision }, Some(cached)) => cached.revision = revision,
+                    _ => {
+                        self.cache.accounts.remove(&kept.tenant);
+                        pending.insert(kept.tenant);
+                    }
+                }
+            }
+        }
+        let accounts = changes.keys().filter_map(|tenant| {
+            let kept = self.cache.accounts.get(tenant)?;
+            Some((Arc::clone(tenant), Arc::new(kept.account.clone())))
+        });
+        let accounts = accounts.collect();
+        if self.cache.accounts.len() > ACCOUNTS_MAX {
+            self.cache.accounts.retain(|tenant, _| changes.contains_key(tenant));
+        }
+        Ok(accounts)
+    }
+
+    async fn read_accounts(&mut self, tenants: &[Arc<str>]) -> Result<(), FoldError> {
+        let missing = tenants.iter().filter(|tenant| !self.cache.accounts.contains_key(*tenant)).cloned();
+        let missing = missing.collect::<Vec<_>>();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let found = self.accounts.get_many(&missing).await?;
+        self.cache.accounts.extend(missing.into_iter().zip(found));
+        Ok(())
+    }
+}
+
+/// Absorbs those items whose batch is new to the account; answers whether there were any (rule F).
+fn absorb(account: &mut Account, items: &[&Item], through: Position) -> bool {
+    let mut changed = false;
+    for item in items {
+        let position = item.stamp.position;
+        if position.is_absorbed(&account.positions) && !failpoint::is(Mutant::FoldWithoutPosition) {
+            continue;
+        }
+        if item.posted {
+            account.absorb(&item.record);
+        }
+        for change in item.changes() {
+            account.totals.apply(&change.effect);
+        }
+        changed = true;
+    }
+    if changed {
+        through.advance(&mut account.positions);
+        account.clean();
+    }
+    changed
+}

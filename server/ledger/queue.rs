@@ -1,0 +1,366 @@
+//! The queue before the journal: concurrent records are committed together, one sync for all of them (rules A, C, D).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prost::bytes::BytesMut;
+use prost::encoding::encode_varint;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::failpoint::{self, Mutant, Point};
+use crate::fault::{Fault, Reason};
+use crate::gate::call::EventKey;
+use crate::gate::counters::Counters;
+use crate::ledger::cuts::Cuts;
+use crate::ledger::journal::{Batch, Journal, JournalError};
+use crate::ledger::low_water::LowWater;
+use crate::ledger::stamp::Position;
+use crate::time::{Clock, Timestamp};
+
+/// Records that may wait for the journal at once.
+pub const WAITING_MAX: usize = 16_384;
+/// Bytes of records in one batch, about: the batch is closed by the record that passes this.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// After this long a decision that is not committed is abandoned (rule C).
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The queue of one slot.
+#[derive(Debug)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+    low_water: LowWater,
+    clock: Arc<dyn Clock>,
+    committed: watch::Sender<Position>,
+    failed: CancellationToken,
+    cuts: Arc<Cuts>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    /// Places taken and not yet given back: entries, and calls that are being decided.
+    places: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Vec<u8>,
+    /// The mark that the counters may answer from once this is durable.
+    mark: Option<(Arc<str>, EventKey)>,
+    reply: Option<oneshot::Sender<Result<(), QueueError>>>,
+    place: Timestamp,
+    since: Instant,
+}
+
+/// The journal did not take a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// There are as many records waiting as there may be.
+    #[error("{WAITING_MAX} calls are waiting for the journal")]
+    Full,
+    /// It took too long. Whether it counts is not known.
+    #[error("the decision could not be made durable in {} seconds", PATIENCE.as_secs())]
+    Abandoned,
+    /// The journal cannot be written.
+    #[error("the journal cannot be written")]
+    Unavailable,
+    /// The server is ending.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl Fault for QueueError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Full => Reason::ServerOverloaded,
+            Self::Abandoned => Reason::DecisionAbandoned,
+            Self::Unavailable => Reason::StoreUnavailable,
+            Self::ShuttingDown => Reason::ShuttingDown,
+        }
+    }
+}
+
+/// A place in the queue, taken before anything is charged (rule C). Dropping it gives it back.
+#[derive(Debug)]
+pub struct Place<'a> {
+    queue: &'a Queue,
+    at: Timestamp,
+    used: bool,
+}
+
+/// The wait until a record is durable. Dropping it takes nothing back.
+#[derive(Debug)]
+pub struct Commit(oneshot::Receiver<Result<(), QueueError>>);
+
+impl Queue {
+    /// The queue of the slot that was taken at `slot`.
+    #[must_use]
+    pub fn new(slot: Position, clock: Arc<dyn Clock>, cuts: Arc<Cuts>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            filled: Notify::new(),
+            low_water: LowWater::default(),
+            clock,
+            committed: watch::Sender::new(slot),
+            failed: CancellationToken::new(),
+            cuts,
+        }
+    }
+
+    /// Takes a place.
+    pub fn place(&self) -> Result<Place<'_>, QueueError> {
+        let at = self.clock.now();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.closed {
+            return Err(if self.failed.is_cancelled() {
+                QueueError::Unavailable
+            } else {
+                QueueError::ShuttingDown
+            });
+        }
+        if waiting.places >= WAITING_MAX {
+            return Err(QueueError::Full);
+        }
+        waiting.places = waiting.places.saturating_add(1);
+        self.low_water.enter(at);
+        Ok(Place { queue: self, at, used: false })
+    }
+
+    /// A moment before which this slot will never again append a decision (rule C).
+    #[must_use]
+    pub fn low_water(&self) -> Timestamp {
+        self.low_water.before(self.clock.now())
+    }
+
+    /// The last batch that is durable.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        *self.committed.borrow()
+    }
+
+    /// Tells of each batch that is durable.
+    #[must_use]
+    pub fn committed(&self) -> watch::Receiver<Position> {
+        self.committed.subscribe()
+    }
+
+    /// Is cancelled when the journal could not be written: the server must end, and never try the write again.
+    #[must_use]
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
+    /// Takes no more places; what waits is still committed.
+    pub fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Commits batch after batch until the queue is closed and empty, or the journal fails.
+    pub async fn run(&self, journal: &dyn Journal, counters: &dyn Counters) {
+        while let Some(entries) = self.next_entries().await {
+            if let Err(error) = self.commit(journal, counters, entries).await {
+                error!(error = %error, "could not write the journal: {}", chain(&error));
+                self.fail();
+                return;
+            }
+        }
+    }
+
+    async fn next_entries(&self) -> Option<Vec<Entry>> {
+        loop {
+            let filled = self.filled.notified();
+            {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if !waiting.entries.is_empty() {
+                    return Some(take_batch(&mut waiting.entries));
+                }
+                if waiting.closed && waiting.places == 0 {
+                    return None;
+                }
+            }
+            filled.await;
+        }
+    }
+
+    async fn commit(
+        &self,
+        journal: &dyn Journal,
+        counters: &dyn Counters,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), JournalError> {
+        // A decision that waited too long is never appended: its caller was told so, and low-water may have passed it.
+        let abandoned = entries.extract_if(.., |entry| entry.since.elapsed() >= PATIENCE).collect::<Vec<_>>();
+        self.finish(abandoned, Err(QueueError::Abandoned));
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if failpoint::is(Mutant::AcknowledgeBeforeCommit) {
+            reply(&mut entries, Ok(()));
+        }
+
+        let head = self.head();
+        let position = Position { batch: head.batch.saturating_add(1), ..head };
+        let append = journal.append(Batch { position, records: encode(&entries), seal: false });
+        failpoint::reached(Point::BeforeAppend);
+        let appended = self.patiently(append, &mut entries).await;
+        failpoint::reached(Point::AfterAppend);
+        if let Err(error) = appended {
+            self.finish(entries, Err(QueueError::Unavailable));
+            return Err(error);
+        }
+
+        let marks = entries.iter_mut().filter_map(|entry| entry.mark.take()).collect::<Vec<_>>();
+        if let Err(error) = counters.committed(&marks).await {
+            // The marks stay pending: a retry journals again and the ledger counts once.
+            error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
+        }
+        self.finish(entries, Ok(()));
+        self.committed.send_replace(position);
+        failpoint::reached(Point::AfterReply);
+        Ok(())
+    }
+
+    /// Waits for the append to the end, but lets its callers go when it takes too long: its fate is unknown to them.
+    async fn patiently(
+        &self,
+        append: impl Future<Output = Result<(), JournalError>>,
+        entries: &mut [Entry],
+    ) -> Result<(), JournalError> {
+        let mut append = std::pin::pin!(append);
+        match tokio::time::timeout(PATIENCE, &mut append).await {
+            Ok(appended) => appended,
+            Err(_) => {
+                reply(entries, Err(QueueError::Abandoned));
+                append.await
+            }
+        }
+    }
+
+    fn finish(&self, mut entries: Vec<Entry>, outcome: Result<(), QueueError>) {
+        if entries.is_empty() {
+            return;
+        }
+        reply(&mut entries, outcome);
+        for entry in &entries {
+            self.low_water.leave(entry.place);
+            if let (Err(_), Some((tenant, _))) = (outcome, &entry.mark) {
+                // It was charged and will not count: the counters are too high by its charge (rule M).
+                self.cuts.suspect(tenant);
+            }
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.places = waiting.places.saturating_sub(entries.len());
+    }
+
+    fn fail(&self) {
+        self.failed.cancel();
+        let entries = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.closed = true;
+            std::mem::take(&mut waiting.entries)
+        };
+        self.finish(entries, Err(QueueError::Unavailable));
+    }
+}
+
+impl Place<'_> {
+    /// Queues a record that somebody waits for. `mark` may answer alone once it is durable (rule Q).
+    #[must_use]
+    pub fn commit(self, record: Vec<u8>, mark: Option<(Arc<str>, EventKey)>) -> Commit {
+        let (reply, wait) = oneshot::channel();
+        self.push(record, mark, Some(reply));
+        Commit(wait)
+    }
+
+    /// Queues a record that nobody waits for and nobody was promised (rule D).
+    pub fn note(self, record: Vec<u8>) {
+        self.push(record, None, None);
+    }
+
+    fn push(
+        mut self,
+        record: Vec<u8>,
+        mark: Option<(Arc<str>, EventKey)>,
+        reply: Option<oneshot::Sender<Result<(), QueueError>>>,
+    ) {
+        self.used = true;
+        let entry = Entry { record, mark, reply, place: self.at, since: Instant::now() };
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.queue.failed.is_cancelled() {
+            drop(waiting);
+            self.queue.finish(vec![entry], Err(QueueError::Unavailable));
+            return;
+        }
+        waiting.entries.push(entry);
+        drop(waiting);
+        self.queue.filled.notify_one();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.used {
+            return;
+        }
+        self.queue.low_water.leave(self.at);
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.places = waiting.places.saturating_sub(1);
+        if waiting.closed && waiting.places == 0 {
+            self.queue.filled.notify_one();
+        }
+    }
+}
+
+impl Commit {
+    /// Waits until the record is durable.
+    pub async fn wait(self) -> Result<(), QueueError> {
+        self.0.await.unwrap_or(Err(QueueError::Unavailable))
+    }
+}
+
+/// The first entries, as many as fit one batch.
+fn take_batch(entries: &mut Vec<Entry>) -> Vec<Entry> {
+    let mut bytes = 0_usize;
+    let fitting = entries.iter().take_while(|entry| {
+        let fits = bytes < BATCH_BYTES_MAX;
+        bytes = bytes.saturating_add(entry.record.len());
+        fits
+    });
+    let count = fitting.count();
+    if count == entries.len() {
+        return std::mem::take(entries);
+    }
+    entries.drain(..count).collect()
+}
+
+fn reply(entries: &mut [Entry], outcome: Result<(), QueueError>) {
+    for sender in entries.iter_mut().filter_map(|entry| entry.reply.take()) {
+        // A caller that has gone away does not matter: its record is kept all the same.
+        let _gone = sender.send(outcome).is_err();
+    }
+}
+
+fn encode(entries: &[Entry]) -> prost::bytes::Bytes {
+    let bytes = entries.iter().map(|entry| entry.record.len().saturating_add(5)).sum();
+    let mut records = BytesMut::with_capacity(bytes);
+    for entry in entries {
+        encode_varint(u64::try_from(entry.record.len()).unwrap_or(u64::MAX), &mut records);
+        records.extend_from_slice(&entry.record);
+    }
+    records.freeze()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}

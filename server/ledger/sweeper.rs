@@ -1,0 +1,113 @@
+//! What ends by time: reservations that expire, and what is left of a grant (rules I, S, T).
+
+use std::sync::Arc;
+
+use crate::ledger::accounts::KeptAccount;
+use crate::ledger::admission::end_key;
+use crate::ledger::entry::Head;
+use crate::ledger::event::{self, KeyKind};
+use crate::ledger::loader::{LoadError, LoaderParts};
+use crate::ledger::queue::Commit;
+use crate::ledger::record::{Body, Breakage, End, EndKind};
+use crate::time::Timestamp;
+
+/// Accounts that one sweep looks at.
+const ACCOUNTS_MAX: usize = 1_000;
+
+/// Posts what ended by time.
+#[derive(Debug)]
+pub struct Sweeper {
+    parts: LoaderParts,
+}
+
+/// What ended in one account.
+#[derive(Debug)]
+struct Ended {
+    tenant: Arc<str>,
+    reservations: Vec<Arc<str>>,
+    grants: Vec<Arc<str>>,
+    commits: Vec<Commit>,
+}
+
+impl Sweeper {
+    /// A sweeper over the ledger's parts.
+    #[must_use]
+    pub const fn new(parts: LoaderParts) -> Self {
+        Self { parts }
+    }
+
+    /// Posts all that ended before the low-water time, and tells the counters once it is durable. No decision from before that
+    /// time can still come: what is left is final.
+    pub async fn sweep(&self) -> Result<(), LoadError> {
+        let ended_by = self.parts.queue.low_water();
+        self.parts.progress.reach(self.parts.queue.head()).await?;
+        let due = self.parts.accounts.due(ended_by, ACCOUNTS_MAX).await?;
+        let mut ended = Vec::new();
+        for kept in &due {
+            ended.push(self.post(kept, ended_by)?);
+        }
+        for Ended { tenant, reservations, grants, commits } in ended {
+            for commit in commits {
+                commit.wait().await?;
+            }
+            self.parts.counters.expired(&tenant, &reservations, &grants).await?;
+        }
+        Ok(())
+    }
+
+    fn post(&self, kept: &KeptAccount, ended_by: Timestamp) -> Result<Ended, LoadError> {
+        let tenant = &kept.tenant;
+        let mut ended = Ended {
+            tenant: Arc::clone(tenant),
+            reservations: Vec::new(),
+            grants: Vec::new(),
+            commits: Vec::new(),
+        };
+        for hold in kept.account.holds.iter().filter(|hold| !hold.ended_early) {
+            let expires_at = Timestamp::from_micros(hold.expires_at_micros);
+            if expires_at > ended_by {
+                continue;
+            }
+            let end = End {
+                reservation: hold.reservation.clone(),
+                kind: EndKind::Expired.into(),
+                released: hold.burns.clone(),
+                ..End::default()
+            };
+            ended.commits.push(self.queue(
+                tenant,
+                end_key(tenant, &hold.reservation),
+                expires_at,
+                Body::End(end),
+            )?);
+            ended.reservations.push(Arc::from(hold.reservation.as_str()));
+        }
+        for grant in kept.account.grants.iter().filter(|grant| !grant.closed) {
+            let Some(expires_at) = grant.expires_at_micros.map(Timestamp::from_micros) else { continue };
+            if expires_at > ended_by {
+                continue;
+            }
+            let key = event::key(tenant, KeyKind::Breakage, &grant.id);
+            let body = Body::Breakage(Breakage { grant: grant.id.clone() });
+            ended.commits.push(self.queue(tenant, key, expires_at, body)?);
+            ended.grants.push(Arc::from(grant.id.as_str()));
+        }
+        Ok(ended)
+    }
+
+    fn queue(
+        &self,
+        tenant: &str,
+        key: crate::gate::call::EventKey,
+        at: Timestamp,
+        body: Body,
+    ) -> Result<Commit, LoadError> {
+        let head = Head {
+            tenant,
+            key,
+            payload: event::payload(b'e', b""),
+            counter_epoch: self.parts.queue.head().epoch,
+        };
+        Ok(self.parts.queue.place()?.commit(head.record(at, 0, body), None))
+    }
+}

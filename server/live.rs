@@ -1,0 +1,3 @@
+//! Usage as it happens: what was folded reaches those who watch.
+
+pub mod feed;

@@ -1,0 +1,52 @@
+//! The feed: the newest folded account of each tenant that somebody watches (rule J).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::ledger::account::Account;
+use crate::ledger::fold::{FoldObserver, FoldedRound};
+use crate::ledger::stamp::Position;
+
+/// Tenants that are watched. A tenant nobody watches costs nothing.
+#[derive(Debug, Default)]
+pub struct Feed(Mutex<HashMap<Arc<str>, watch::Sender<Folded>>>);
+
+/// A tenant's account after a round of the fold. States are absolute: a subscriber that is slow sees the newest one, and
+/// nothing waits for it.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    /// The account; `None`: nothing was folded since the subscription.
+    pub account: Option<Arc<Account>>,
+    /// The last batch that it includes.
+    pub position: Position,
+}
+
+impl Feed {
+    /// Watches a tenant from now on.
+    pub fn subscribe(&self, tenant: &Arc<str>) -> watch::Receiver<Folded> {
+        let mut watched = self.lock();
+        // Nobody tells the feed that a subscriber has gone: whoever comes next clears up.
+        watched.retain(|_, sender| sender.receiver_count() > 0);
+        watched.entry(Arc::clone(tenant)).or_default().subscribe()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, watch::Sender<Folded>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FoldObserver for Feed {
+    fn folded(&self, round: &FoldedRound<'_>) {
+        let watched = self.lock();
+        if watched.is_empty() {
+            return;
+        }
+        for (tenant, account) in round.accounts {
+            if let Some(sender) = watched.get(tenant) {
+                sender.send_replace(Folded { account: Some(Arc::clone(account)), position: round.position });
+            }
+        }
+    }
+}
