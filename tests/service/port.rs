@@ -16,15 +16,15 @@ use tollgate::config::Config;
 use tonic::service::Routes;
 
 /// A port with nothing behind it, to be opened by the test.
-struct Bare {
-    address: SocketAddr,
-    front: Front,
+pub(crate) struct Bare {
+    pub(crate) address: SocketAddr,
+    pub(crate) front: Front,
     stop: CancellationToken,
     served: JoinHandle<Result<Drained, PortError>>,
 }
 
 impl Bare {
-    async fn serve(config: Config) -> Self {
+    pub(crate) async fn serve(config: Config) -> Self {
         let port = Port::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = port.address();
         let front = Front::new(Reflects::Yes);
@@ -36,7 +36,7 @@ impl Bare {
         Self { address, front, stop, served }
     }
 
-    async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         ask(self.address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
     }
 }
@@ -50,7 +50,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 }
 
 #[track_caller]
-fn says(answer: &str, status: u16, body: &str) {
+pub(crate) fn says(answer: &str, status: u16, body: &str) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     assert!(answer.contains(body), "{answer}");
 }

@@ -1,0 +1,101 @@
+//! The real program, as a process that ends with its owner.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The operator's key of the programs under test.
+pub(crate) const OPERATOR_KEY: &str = "operator-of-the-service-tests-0123456789";
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
+
+/// A program that runs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+}
+
+/// What a program said until it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// `tollgate` with these arguments and an environment of its own.
+pub(crate) fn tollgate(arguments: &[&str], data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.args(arguments).arg("--data").arg(data).env_clear().env("TOLLGATE_OPERATOR_KEY", OPERATOR_KEY);
+    command
+}
+
+impl Program {
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { child: command.spawn().unwrap() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it to end, as an orchestrator does.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").arg("-TERM").arg(self.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Kills it on the spot.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended. It says little enough to fit into its pipes.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let began = Instant::now();
+        while !self.has_ended() {
+            assert!(began.elapsed() < PATIENCE, "the program does not end");
+            tokio::time::sleep(POLL).await;
+        }
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ended { status: self.child.wait().unwrap(), stdout, stderr }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits until something listens there.
+pub(crate) async fn listening(address: SocketAddr) {
+    let began = Instant::now();
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        assert!(began.elapsed() < PATIENCE, "nothing listens on {address}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// An address that nobody listens on now, below those that the system gives to outgoing connections.
+pub(crate) fn free_address() -> SocketAddr {
+    loop {
+        let port = rand::random_range(20_000..32_000);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
