@@ -138,7 +138,7 @@ impl Drop for Scratch {
 }
 
 async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, BenchError> {
-    let floor = FloorProcess::start()?;
+    let floor = FloorProcess::start().await?;
     let product = Server::start(directory, None).await?;
     let operator = product.operator()?;
     say(&format!("making {} tenants", args.tenants))?;

@@ -1,13 +1,14 @@
 //! The floor: a server that takes our messages and does nothing. What it costs is the price of gRPC alone.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio_stream::Empty;
-use tollgate_client::v1 as proto;
+use tollgate_client::v1::{self as proto, Decision};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -21,10 +22,14 @@ pub const COMMAND: &str = "bench-floor";
 /// Listens on a free port of this machine, says which on the standard output, and serves until it is killed.
 pub async fn serve() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    io::Write::write_all(&mut io::stdout(), format!("{}\n", listener.local_addr()?).as_bytes())?;
+    writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+    Ok(serve_on(listener, Decision::Allowed).await?)
+}
+
+async fn serve_on(listener: TcpListener, decision: Decision) -> Result<(), tonic::transport::Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder().add_service(TrackServiceServer::new(Floor)).serve_with_incoming(incoming).await?;
-    Ok(())
+    let service = TrackServiceServer::new(Floor(decision));
+    Server::builder().add_service(service).serve_with_incoming(incoming).await
 }
 
 /// A running floor. It is killed when this is dropped.
@@ -35,12 +40,12 @@ pub(super) struct FloorProcess {
 }
 
 impl FloorProcess {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) async fn start() -> io::Result<Self> {
         let mut process = child::myself()?.arg(COMMAND).env_clear().stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // It says its address at once or dies, which ends the line.
         let mut line = String::new();
-        BufReader::new(std::fs::File::from(output.into_owned_fd()?)).read_line(&mut line)?;
+        BufReader::new(output).read_line(&mut line).await?;
         let address = line.trim().parse().map_err(|_| io::Error::other("the floor did not come up"))?;
         Ok(Self { process, address })
     }
@@ -55,10 +60,12 @@ impl FloorProcess {
 }
 
 #[derive(Debug)]
-struct Floor;
+struct Floor(Decision);
 
-fn allowed() -> proto::Verdict {
-    proto::Verdict { decision: proto::Decision::Allowed.into(), ..proto::Verdict::default() }
+impl Floor {
+    fn verdict(&self) -> Option<proto::Verdict> {
+        Some(proto::Verdict { decision: self.0.into(), ..proto::Verdict::default() })
+    }
 }
 
 fn nothing<T>() -> Result<Response<T>, Status> {
@@ -70,12 +77,12 @@ impl TrackService for Floor {
     type WatchUsageStream = Empty<Result<proto::WatchUsageResponse, Status>>;
 
     async fn track(&self, _: Request<proto::TrackRequest>) -> Result<Response<proto::TrackResponse>, Status> {
-        let verdict = Some(allowed());
+        let verdict = self.verdict();
         Ok(Response::new(proto::TrackResponse { verdict, ..proto::TrackResponse::default() }))
     }
 
     async fn check(&self, _: Request<proto::CheckRequest>) -> Result<Response<proto::CheckResponse>, Status> {
-        Ok(Response::new(proto::CheckResponse { verdict: Some(allowed()) }))
+        Ok(Response::new(proto::CheckResponse { verdict: self.verdict() }))
     }
 
     async fn complete(
@@ -146,5 +153,42 @@ impl TrackService for Floor {
         _: Request<proto::ListEventsRequest>,
     ) -> Result<Response<proto::ListEventsResponse>, Status> {
         nothing()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+    use tollgate_client::Client;
+
+    use super::*;
+    use crate::cli::bench::BenchError;
+    use crate::cli::bench::load::{Load, Outcome, Path, drive};
+
+    async fn driven(path: Path, decision: Decision) -> Result<Outcome, BenchError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(serve_on(listener, decision));
+        let connection = || Client::builder().endpoint(&endpoint).api_key("none").tenant("").build().unwrap();
+        let load = Load { path, events: 1_001, callers: 16, tenants: 7, name: String::from("test") };
+        drive(&[connection(), connection()], &load).await
+    }
+
+    #[tokio::test]
+    async fn every_call_is_made_once_and_timed() {
+        for path in [Path::Check, Path::Track] {
+            let outcome = driven(path, Decision::Allowed).await.unwrap();
+            assert_eq!((1_001, 1_001), (outcome.calls, outcome.latencies.len()), "{path:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_allowed_ends_the_bench() {
+        for path in [Path::Check, Path::Track] {
+            let outcome = driven(path, Decision::Denied).await;
+            assert!(matches!(outcome, Err(BenchError::NotAllowed(_))), "{path:?}");
+        }
+        assert!(matches!(driven(Path::Batch, Decision::Allowed).await, Err(BenchError::Call(_))));
     }
 }
