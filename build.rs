@@ -32,6 +32,7 @@ fn generate_servers(out_dir: &Path, descriptor_set: &[u8]) -> Result<(), Box<dyn
     tonic_prost_build::configure()
         .build_client(false)
         .build_transport(false)
+        .codec_path("crate::api::codec::Codec")
         .extern_path(".tollgate.v1", "::tollgate_client::v1")
         .out_dir(out_dir)
         .compile_fds(files)?;

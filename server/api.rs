@@ -1,6 +1,7 @@
 //! The only door: gRPC and HTTP on one port. It turns messages into the rooms' words, asks a room, and turns the answer
 //! back.
 
+pub mod codec;
 pub mod front;
 mod http;
 mod measure;
