@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
+use tollgate::adapters::sqlite::ledger;
 use tollgate::store::{Document, Documents, Inserted, Order, Replaced, Search};
 
 /// Every adapter, empty, each with the directory it may write in.
 fn adapters() -> Vec<(&'static str, Arc<dyn Documents>, tempfile::TempDir)> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let sqlite = SqliteDocuments::open(&directory.path().join("ledger.db")).expect("a new store");
+    let sqlite =
+        SqliteDocuments::new(&ledger::open(&directory.path().join("ledger.db")).expect("a new store"));
     vec![("sqlite", Arc::new(sqlite), directory)]
 }
 

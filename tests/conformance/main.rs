@@ -1,3 +1,6 @@
 //! The contract of each port, run against every adapter.
 
 mod documents;
+mod events;
+mod journal;
+mod rollups;

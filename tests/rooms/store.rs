@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
+use tollgate::adapters::sqlite::ledger;
 use tollgate::store::Documents;
 use tollgate::time::{Clock, ManualClock, Timestamp};
 
@@ -19,7 +20,8 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let sqlite = SqliteDocuments::open(&directory.path().join("ledger.db")).expect("a new store");
+        let sqlite =
+            SqliteDocuments::new(&ledger::open(&directory.path().join("ledger.db")).expect("a new store"));
         Self { documents: Arc::new(sqlite), time: Arc::new(ManualClock::at(START)), _directory: directory }
     }
 

@@ -1,124 +1,51 @@
 //! The port `Documents` on SQLite: a table of bodies, and two of index values.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use async_trait::async_trait;
 use rusqlite::types::Type;
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
+use crate::adapters::sqlite::open::Database;
 use crate::store::{Document, Documents, Found, Inserted, Order, Replaced, Search, StoreError};
 
 /// `indexes` repeats the index values of a document in one text, so that a replacement that changes none of them is a
 /// single update. Range values are blobs: the first value past a prefix need not be text.
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS documents (
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE documents (
         place INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL,
         indexes TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id)) STRICT;
-    CREATE TABLE IF NOT EXISTS document_uniques (
+    CREATE TABLE document_uniques (
         kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, place INTEGER NOT NULL,
         PRIMARY KEY (kind, name, value)) STRICT, WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS document_uniques_place ON document_uniques (place);
-    CREATE TABLE IF NOT EXISTS document_ranges (
+    CREATE INDEX document_uniques_place ON document_uniques (place);
+    CREATE TABLE document_ranges (
         kind TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, id TEXT NOT NULL, place INTEGER NOT NULL,
         PRIMARY KEY (kind, name, value, id)) STRICT, WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS document_ranges_place ON document_ranges (place);
+    CREATE INDEX document_ranges_place ON document_ranges (place);
 ";
 
-const READERS_MAX: usize = 8;
-const STATEMENTS_MAX: usize = 32;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Documents in a SQLite file.
+/// Documents in the ledger's file.
 #[derive(Clone, Debug)]
 pub struct SqliteDocuments {
-    file: Arc<File>,
-}
-
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    writer: Mutex<Connection>,
-    idle_readers: Mutex<Vec<Connection>>,
+    database: Database,
 }
 
 impl SqliteDocuments {
-    /// Opens the file, and makes it where it is missing.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let writer = connect(path)?;
-        writer.execute_batch(SCHEMA).map_err(StoreError::unavailable)?;
-        let file = File { path: path.to_owned(), writer: Mutex::new(writer), idle_readers: Mutex::default() };
-        Ok(Self { file: Arc::new(file) })
+    /// The documents in an open file.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
     }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let file = Arc::clone(&self.file);
-        on_blocking_thread(move || {
-            let idle = file.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let reader = match idle {
-                Some(reader) => reader,
-                None => connect(&file.path)?,
-            };
-            let answer = work(&reader).map_err(StoreError::unavailable)?;
-            let mut idle = file.idle_readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < READERS_MAX {
-                idle.push(reader);
-            }
-            Ok(answer)
-        })
-        .await
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let file = Arc::clone(&self.file);
-        on_blocking_thread(move || {
-            // A transaction that was not committed is rolled back as it is dropped, so a poisoned lock is still good.
-            let mut writer = file.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = writer
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(StoreError::unavailable)?;
-            let answer = work(&transaction).map_err(StoreError::unavailable)?;
-            transaction.commit().map_err(StoreError::unavailable)?;
-            Ok(answer)
-        })
-        .await
-    }
-}
-
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let open = || {
-        let connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "normal")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok::<_, rusqlite::Error>(connection)
-    };
-    open().map_err(StoreError::unavailable)
-}
-
-async fn on_blocking_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(StoreError::unavailable)?
 }
 
 #[async_trait]
 impl Documents for SqliteDocuments {
     async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
-        self.write(move |db| insert(db, &document)).await
+        self.database.write(move |db| insert(db, &document)).await
     }
 
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
         let id = id.to_owned();
-        self.read(move |db| get(&mut by_id(db)?, kind, &id)).await
+        self.database.read(move |db| get(&mut by_id(db)?, kind, &id)).await
     }
 
     async fn get_many(
@@ -127,11 +54,12 @@ impl Documents for SqliteDocuments {
         ids: &[String],
     ) -> Result<Vec<Option<Document>>, StoreError> {
         let ids = ids.to_vec();
-        self.read(move |db| {
-            let mut statement = by_id(db)?;
-            ids.iter().map(|id| get(&mut statement, kind, id)).collect()
-        })
-        .await
+        self.database
+            .read(move |db| {
+                let mut statement = by_id(db)?;
+                ids.iter().map(|id| get(&mut statement, kind, id)).collect()
+            })
+            .await
     }
 
     async fn get_by(
@@ -141,50 +69,53 @@ impl Documents for SqliteDocuments {
         value: &str,
     ) -> Result<Option<Document>, StoreError> {
         let value = value.to_owned();
-        self.read(move |db| {
-            let mut statement = db.prepare_cached(
+        self.database
+            .read(move |db| {
+                let mut statement = db.prepare_cached(
                 "SELECT d.id, d.revision, d.body FROM document_uniques u JOIN documents d ON d.place = u.place
                  WHERE u.kind = ?1 AND u.name = ?2 AND u.value = ?3",
             )?;
-            statement.query_row(params![kind, index, value], |row| to_document(kind, row)).optional()
-        })
-        .await
+                statement.query_row(params![kind, index, value], |row| to_document(kind, row)).optional()
+            })
+            .await
     }
 
     async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
-        self.write(move |db| documents.iter().map(|document| replace(db, document)).collect()).await
+        self.database.write(move |db| documents.iter().map(|document| replace(db, document)).collect()).await
     }
 
     async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
         let id = id.to_owned();
-        self.write(move |db| {
-            let mut statement = db.prepare_cached(
-                "DELETE FROM documents WHERE kind = ? AND id = ? AND revision = ? RETURNING place",
-            )?;
-            let place =
-                statement.query_row(params![kind, id, to_sql(revision)?], |row| row.get(0)).optional()?;
-            place.map(|place| unindex(db, place)).transpose().map(|deleted| deleted.is_some())
-        })
-        .await
+        self.database
+            .write(move |db| {
+                let mut statement = db.prepare_cached(
+                    "DELETE FROM documents WHERE kind = ? AND id = ? AND revision = ? RETURNING place",
+                )?;
+                let place =
+                    statement.query_row(params![kind, id, to_sql(revision)?], |row| row.get(0)).optional()?;
+                place.map(|place| unindex(db, place)).transpose().map(|deleted| deleted.is_some())
+            })
+            .await
     }
 
     async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {
         let range = Range::of(&search);
         let (kind, index, order) = (search.kind, search.index, search.order);
         let limit = i64::try_from(search.limit).unwrap_or(i64::MAX);
-        self.read(move |db| {
-            let mut statement = db.prepare_cached(match order {
-                Order::Ascending => FIND_ASCENDING,
-                Order::Descending => FIND_DESCENDING,
-            })?;
-            let (low, high) = (&range.low, &range.high);
-            let rows = statement
-                .query_map(params![kind, index, low.0, low.1, high.0, high.1, limit], |row| {
-                    to_found(kind, row)
+        self.database
+            .read(move |db| {
+                let mut statement = db.prepare_cached(match order {
+                    Order::Ascending => FIND_ASCENDING,
+                    Order::Descending => FIND_DESCENDING,
                 })?;
-            rows.collect()
-        })
-        .await
+                let (low, high) = (&range.low, &range.high);
+                let rows = statement
+                    .query_map(params![kind, index, low.0, low.1, high.0, high.1, limit], |row| {
+                        to_found(kind, row)
+                    })?;
+                rows.collect()
+            })
+            .await
     }
 }
 

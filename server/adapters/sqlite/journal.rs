@@ -1,0 +1,185 @@
+//! The port `Journal` on a SQLite file of its own: what was answered is synced.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use prost::bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+
+use crate::adapters::sqlite::convert::{signed, unsigned};
+use crate::adapters::sqlite::open::{Database, Durability, Layout, OpenError, on_blocking_thread};
+use crate::ledger::journal::{Batch, Journal, JournalError};
+use crate::ledger::stamp::Position;
+use crate::store::StoreError;
+
+/// `trimmed_*` is the last batch that was forgotten: without it a slot whose batches are all gone would begin anew.
+const SCHEMA: &str = "
+    CREATE TABLE slots (
+        slot INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
+        trimmed_epoch INTEGER NOT NULL DEFAULT 0, trimmed_number INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE batches (
+        slot INTEGER NOT NULL, epoch INTEGER NOT NULL, number INTEGER NOT NULL, seal INTEGER NOT NULL,
+        records BLOB NOT NULL, PRIMARY KEY (slot, epoch, number)) STRICT, WITHOUT ROWID;
+";
+
+const LAYOUT: Layout =
+    Layout { application_id: 0x7467_6a6c, version: 1, schema: &[SCHEMA], durability: Durability::EachCommit };
+
+/// The one slot of a single machine: the lock of the data directory keeps a second writer away.
+const SLOT: u32 = 0;
+
+/// A journal in a SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteJournal {
+    database: Database,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl SqliteJournal {
+    /// Opens the file, and makes it where it is missing.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::open(path, &LAYOUT)?, has_failed: Arc::default() })
+    }
+
+    /// Writes, unless an earlier write failed: after a failed sync nobody knows what the disk has, and the next one may
+    /// succeed without it.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (database, has_failed) = (self.database.clone(), Arc::clone(&self.has_failed));
+        on_blocking_thread(move || {
+            if has_failed.load(Ordering::Acquire) {
+                return Err(StoreError::unavailable("an earlier write of the journal failed"));
+            }
+            let answer = database.write_now(work);
+            if answer.is_err() {
+                has_failed.store(true, Ordering::Release);
+            }
+            answer
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn take_slot(&self) -> Result<Position, JournalError> {
+        Ok(self.write(|db| take(db, SLOT)).await?)
+    }
+
+    async fn append(&self, batch: Batch) -> Result<(), JournalError> {
+        let position = batch.position;
+        // What is forgotten is taken too.
+        let insert = move |db: &Connection| Ok(position > trimmed(db, position.slot)? && insert(db, &batch)?);
+        if self.write(insert).await? { Ok(()) } else { Err(JournalError::Taken(position)) }
+    }
+
+    async fn read(&self, after: Position, bytes_max: usize) -> Result<Vec<Batch>, JournalError> {
+        Ok(self.database.read(move |db| read(db, after, bytes_max)).await?)
+    }
+
+    async fn head(&self, slot: u32) -> Result<Position, JournalError> {
+        Ok(self.database.read(move |db| head(db, slot)).await?)
+    }
+
+    async fn trim(&self, through: Position) -> Result<(), JournalError> {
+        Ok(self.write(move |db| trim(db, through)).await?)
+    }
+}
+
+fn take(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
+    let mut epochs = db.prepare_cached("SELECT epoch FROM slots WHERE slot = ?")?;
+    let last = epochs.query_row([slot], |row| unsigned(row, 0)).optional()?.unwrap_or(0);
+    if last > 0 {
+        let head = head(db, slot)?;
+        let number = if head.epoch == last { head.batch + 1 } else { 1 };
+        let position = Position { slot, epoch: last, batch: number };
+        insert(db, &Batch { position, records: Bytes::new(), seal: true })?;
+    }
+    let epoch = last + 1;
+    db.prepare_cached(
+        "INSERT INTO slots (slot, epoch) VALUES (?1, ?2) ON CONFLICT (slot) DO UPDATE SET epoch = ?2",
+    )?
+    .execute(params![slot, signed(epoch)?])?;
+    Ok(Position { slot, epoch, batch: 0 })
+}
+
+/// Answers whether the position was free.
+fn insert(db: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
+    let Position { slot, epoch, batch: number } = batch.position;
+    let inserted = db
+        .prepare_cached("INSERT INTO batches (slot, epoch, number, seal, records) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![slot, signed(epoch)?, signed(number)?, batch.seal, &batch.records[..]]);
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What comes after `after` without a gap: in the same epoch the next number, and after a seal the next epoch.
+fn read(db: &Connection, after: Position, bytes_max: usize) -> rusqlite::Result<Vec<Batch>> {
+    let slot = after.slot;
+    let mut last = after.max(trimmed(db, slot)?);
+    let mut last_is_seal = last.epoch == 0 || is_seal(db, last)?;
+    let mut statement = db.prepare_cached(
+        "SELECT epoch, number, seal, records FROM batches WHERE slot = ?1 AND (epoch, number) > (?2, ?3)
+         ORDER BY epoch, number",
+    )?;
+    let mut rows = statement.query(params![slot, signed(last.epoch)?, signed(last.batch)?])?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let position = Position { slot, epoch: unsigned(row, 0)?, batch: unsigned(row, 1)? };
+        let next = if last_is_seal { (last.epoch + 1, 1) } else { (last.epoch, last.batch + 1) };
+        let records = row.get_ref(3)?.as_blob()?;
+        if (position.epoch, position.batch) != next || (bytes + records.len() > bytes_max && bytes > 0) {
+            break;
+        }
+        bytes += records.len();
+        (last, last_is_seal) = (position, row.get(2)?);
+        batches.push(Batch { position, records: Bytes::copy_from_slice(records), seal: last_is_seal });
+    }
+    Ok(batches)
+}
+
+fn is_seal(db: &Connection, position: Position) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT seal FROM batches WHERE slot = ? AND epoch = ? AND number = ?")?
+        .query_row(params![position.slot, signed(position.epoch)?, signed(position.batch)?], |row| row.get(0))
+        .optional()
+        .map(|seal| seal.unwrap_or(false))
+}
+
+fn head(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
+    let last = db
+        .prepare_cached(
+            "SELECT epoch, number FROM batches WHERE slot = ? ORDER BY epoch DESC, number DESC LIMIT 1",
+        )?
+        .query_row([slot], |row| Ok(Position { slot, epoch: unsigned(row, 0)?, batch: unsigned(row, 1)? }))
+        .optional()?;
+    let trimmed = trimmed(db, slot)?;
+    Ok(last.map_or(trimmed, |last| last.max(trimmed)))
+}
+
+fn trimmed(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
+    let trimmed = db
+        .prepare_cached("SELECT trimmed_epoch, trimmed_number FROM slots WHERE slot = ?")?
+        .query_row([slot], |row| Ok(Position { slot, epoch: unsigned(row, 0)?, batch: unsigned(row, 1)? }))
+        .optional()?;
+    Ok(trimmed.unwrap_or(Position { slot, epoch: 0, batch: 0 }))
+}
+
+/// Seals stay: an old owner that wakes up must find its next number taken (rule B).
+fn trim(db: &Connection, through: Position) -> rusqlite::Result<()> {
+    let (slot, epoch, number) = (through.slot, signed(through.epoch)?, signed(through.batch)?);
+    db.prepare_cached("DELETE FROM batches WHERE slot = ? AND (epoch, number) <= (?, ?) AND seal = 0")?
+        .execute(params![slot, epoch, number])?;
+    db.prepare_cached(
+        "UPDATE slots SET trimmed_epoch = ?2, trimmed_number = ?3
+         WHERE slot = ?1 AND (trimmed_epoch, trimmed_number) < (?2, ?3)",
+    )?
+    .execute(params![slot, epoch, number])?;
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The contract of `Journal`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use prost::bytes::Bytes;
+use tollgate::adapters::sqlite::journal::SqliteJournal;
+use tollgate::ledger::journal::{Batch, Journal, JournalError};
+use tollgate::ledger::stamp::Position;
+
+type Open = fn(&Path) -> Arc<dyn Journal>;
+
+/// Every adapter; opening one again on its directory is what happens after a crash.
+const ADAPTERS: &[(&str, Open)] = &[("sqlite", |directory| {
+    Arc::new(SqliteJournal::open(&directory.join("journal.db")).expect("a sound journal"))
+})];
+
+const ALL: usize = usize::MAX;
+
+const fn at(epoch: u64, batch: u64) -> Position {
+    Position { slot: 0, epoch, batch }
+}
+
+fn batch(epoch: u64, number: u64, records: &'static str) -> Batch {
+    Batch { position: at(epoch, number), records: Bytes::from_static(records.as_bytes()), seal: false }
+}
+
+fn seal(epoch: u64, number: u64) -> Batch {
+    Batch { position: at(epoch, number), records: Bytes::new(), seal: true }
+}
+
+async fn append(journal: &dyn Journal, batches: &[Batch]) {
+    for batch in batches {
+        journal.append(batch.clone()).await.expect("a free position");
+    }
+}
+
+async fn read(journal: &dyn Journal, after: Position, bytes_max: usize) -> Vec<Batch> {
+    journal.read(after, bytes_max).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn first_to_take_the_slot_begins_at_epoch_one_with_nothing_before_it() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        assert_eq!(journal.head(0).await.unwrap(), at(0, 0), "{name}");
+        assert_eq!(journal.take_slot().await.unwrap(), at(1, 0), "{name}");
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, [], "{name}");
+        assert_eq!(journal.head(0).await.unwrap(), at(0, 0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_in_order_by_who_opens_it_next() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        let batches = [batch(1, 1, "a"), batch(1, 2, "bc"), batch(1, 3, "")];
+        append(&*journal, &batches).await;
+        drop(journal);
+        let journal = open(directory.path());
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, batches, "{name}");
+        assert_eq!(read(&*journal, at(1, 1), ALL).await, batches[1..], "{name}");
+        assert_eq!(read(&*journal, at(1, 3), ALL).await, [], "{name}");
+        assert_eq!(journal.head(0).await.unwrap(), at(1, 3), "{name}");
+        assert_eq!(journal.head(7).await.unwrap(), Position { slot: 7, epoch: 0, batch: 0 }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn taking_the_slot_over_seals_the_epoch_before_at_its_next_free_number() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        append(&*journal, &[batch(1, 1, "a")]).await;
+        drop(journal);
+        let journal = open(directory.path());
+        assert_eq!(journal.take_slot().await.unwrap(), at(2, 0), "{name}");
+        assert_eq!(journal.take_slot().await.unwrap(), at(3, 0), "an epoch without batches is sealed too");
+        append(&*journal, &[batch(3, 1, "b")]).await;
+        let all = [batch(1, 1, "a"), seal(1, 2), seal(2, 1), batch(3, 1, "b")];
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, all, "{name}");
+        for (after, rest) in [(at(1, 1), 1), (at(1, 2), 2), (at(2, 0), 2), (at(2, 1), 3), (at(3, 0), 3)] {
+            assert_eq!(read(&*journal, after, ALL).await, all[rest..], "{name}: after {after:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_owner_that_wakes_up_is_told_that_its_position_is_taken() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        append(&*journal, &[batch(1, 1, "a")]).await;
+        journal.take_slot().await.unwrap();
+        let refused = journal.append(batch(1, 2, "late")).await;
+        let Err(JournalError::Taken(position)) = refused else { panic!("{name}: {refused:?}") };
+        assert_eq!(position, at(1, 2), "{name}");
+        append(&*journal, &[batch(2, 1, "b")]).await;
+        journal.trim(at(2, 1)).await.unwrap();
+        let refused = journal.append(batch(1, 2, "later")).await;
+        assert!(matches!(refused, Err(JournalError::Taken(_))), "{name}: trimming keeps the seal");
+        let again = journal.append(batch(2, 1, "b")).await;
+        assert!(matches!(again, Err(JournalError::Taken(_))), "{name}: what was trimmed is taken still");
+    }
+}
+
+#[tokio::test]
+async fn reading_stops_before_a_gap() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        append(&*journal, &[batch(1, 1, "a"), batch(1, 3, "c")]).await;
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 1, "a")], "{name}");
+        assert_eq!(read(&*journal, at(1, 1), ALL).await, [], "{name}");
+        append(&*journal, &[batch(1, 2, "b")]).await;
+        assert_eq!(read(&*journal, at(1, 1), ALL).await, [batch(1, 2, "b"), batch(1, 3, "c")], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_is_read_only_after_the_seal_of_the_one_before() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        append(&*journal, &[batch(1, 1, "a"), batch(2, 1, "b")]).await;
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 1, "a")], "{name}");
+        append(&*journal, &[seal(1, 2)]).await;
+        assert_eq!(read(&*journal, at(1, 1), ALL).await, [seal(1, 2), batch(2, 1, "b")], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn as_much_as_was_asked_for_is_read_and_at_least_one_batch() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        append(&*journal, &[batch(1, 1, "aaaa"), batch(1, 2, "bbbb"), batch(1, 3, "cccc")]).await;
+        for (bytes_max, count) in [(0, 1), (1, 1), (7, 1), (8, 2), (ALL, 3)] {
+            assert_eq!(read(&*journal, at(0, 0), bytes_max).await.len(), count, "{name}: {bytes_max}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_trimmed_is_gone_and_its_numbers_are_never_used_again() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        append(&*journal, &[batch(1, 1, "a"), batch(1, 2, "b"), batch(1, 3, "c")]).await;
+        journal.trim(at(1, 2)).await.unwrap();
+        assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 3, "c")], "{name}: what is left");
+        journal.trim(at(1, 3)).await.unwrap();
+        journal.trim(at(1, 1)).await.unwrap();
+        assert_eq!(read(&*journal, at(1, 1), ALL).await, [], "{name}");
+        assert_eq!(journal.head(0).await.unwrap(), at(1, 3), "{name}: the head stays");
+        drop(journal);
+        let journal = open(directory.path());
+        assert_eq!(journal.take_slot().await.unwrap(), at(2, 0), "{name}");
+        assert_eq!(read(&*journal, at(1, 3), ALL).await, [seal(1, 4)], "{name}: the seal is after them");
+    }
+}
+
+#[tokio::test]
+async fn slots_know_nothing_of_each_other() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        journal.take_slot().await.unwrap();
+        let other = Position { slot: 1, epoch: 1, batch: 1 };
+        let foreign = Batch { position: other, records: Bytes::from_static(b"x"), seal: false };
+        append(&*journal, &[batch(1, 1, "a"), foreign.clone()]).await;
+        journal.trim(at(1, 1)).await.unwrap();
+        assert_eq!(read(&*journal, Position { slot: 1, epoch: 0, batch: 0 }, ALL).await, [foreign], "{name}");
+        assert_eq!(journal.head(1).await.unwrap(), other, "{name}");
+    }
+}
