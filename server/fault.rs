@@ -130,6 +130,11 @@ pub trait Fault: Error {
     fn violations(&self) -> &[Violation] {
         &[]
     }
+
+    /// Further facts for the caller, by name.
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// A request is wrong in itself: what is wrong with each field.

@@ -15,6 +15,8 @@ pub mod gate;
 pub mod ledger;
 pub mod plans;
 
+pub mod identity;
+
 pub mod live;
 
 pub mod adapters;

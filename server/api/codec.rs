@@ -54,6 +54,7 @@ impl<U: Message + Default> Decoder for Reader<U> {
 }
 
 fn malformed(why: &str) -> Status {
-    let details = ErrorDetails::with_error_info("INVALID_FIELD", "tollgate", std::collections::HashMap::new());
+    let details =
+        ErrorDetails::with_error_info("INVALID_FIELD", "tollgate", std::collections::HashMap::new());
     Status::with_error_details(Code::InvalidArgument, format!("the message cannot be read: {why}"), details)
 }

@@ -1,10 +1,13 @@
-//! An empty store with a clock that stands still.
+//! An empty store that counts what is read, can hold a reader back, and has a clock that stands still.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
+use tokio::sync::Notify;
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
 use tollgate::adapters::sqlite::ledger;
-use tollgate::store::Documents;
+use tollgate::store::{Document, Documents, Found, Inserted, Replaced, Search, StoreError};
 use tollgate::time::{Clock, ManualClock, Timestamp};
 
 /// 2026-03-20T00:00:00Z.
@@ -13,6 +16,7 @@ const START: Timestamp = Timestamp::from_micros(1_773_964_800_000_000);
 /// An empty store, gone with this value.
 pub(crate) struct Store {
     pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) watched: Arc<Watched>,
     pub(crate) time: Arc<ManualClock>,
     _directory: tempfile::TempDir,
 }
@@ -22,10 +26,95 @@ impl Store {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let sqlite =
             SqliteDocuments::new(&ledger::open(&directory.path().join("ledger.db")).expect("a new store"));
-        Self { documents: Arc::new(sqlite), time: Arc::new(ManualClock::at(START)), _directory: directory }
+        let watched = Arc::new(Watched::over(sqlite));
+        let documents = Arc::clone(&watched) as Arc<dyn Documents>;
+        Self { documents, watched, time: Arc::new(ManualClock::at(START)), _directory: directory }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.time) as Arc<dyn Clock>
+    }
+}
+
+/// Documents whose readers are counted, and one of whom can be held back.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: SqliteDocuments,
+    reads: AtomicUsize,
+    hold_next: AtomicBool,
+    held: Notify,
+    released: Notify,
+}
+
+impl Watched {
+    fn over(inner: SqliteDocuments) -> Self {
+        let (held, released) = (Notify::new(), Notify::new());
+        Self { inner, reads: AtomicUsize::new(0), hold_next: AtomicBool::new(false), held, released }
+    }
+
+    /// How many single documents were read so far.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// The next reader of a single document gets its answer only after [`Watched::release`].
+    pub(crate) fn hold_next_reader(&self) {
+        self.hold_next.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a reader has its answer and is held back.
+    pub(crate) async fn reader_is_held(&self) {
+        self.held.notified().await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+}
+
+#[async_trait]
+impl Documents for Watched {
+    async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
+        self.inner.insert(document).await
+    }
+
+    async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let answer = self.inner.get(kind, id).await;
+        if self.hold_next.swap(false, Ordering::SeqCst) {
+            self.held.notify_one();
+            self.released.notified().await;
+        }
+        answer
+    }
+
+    async fn get_many(
+        &self,
+        kind: &'static str,
+        ids: &[String],
+    ) -> Result<Vec<Option<Document>>, StoreError> {
+        self.inner.get_many(kind, ids).await
+    }
+
+    async fn get_by(
+        &self,
+        kind: &'static str,
+        index: &'static str,
+        value: &str,
+    ) -> Result<Option<Document>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.inner.get_by(kind, index, value).await
+    }
+
+    async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
+        self.inner.replace_many(documents).await
+    }
+
+    async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
+        self.inner.delete(kind, id, revision).await
+    }
+
+    async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {
+        self.inner.find(search).await
     }
 }

@@ -1,0 +1,13 @@
+//! Who is asking: tenants, their keys, what each caller may do, and which requests were made before.
+
+pub mod api_key;
+pub mod caller;
+pub mod credential;
+pub mod directory;
+pub mod keyring;
+pub mod keys;
+pub mod permission;
+pub mod requests;
+pub mod seal;
+pub mod tenant;
+pub mod tenants;

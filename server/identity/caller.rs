@@ -1,0 +1,78 @@
+//! Somebody whose credential was good.
+
+use std::sync::Arc;
+
+use crate::fault::{Fault, Reason};
+use crate::identity::permission::{Permission, Permissions, Required};
+
+/// Somebody whose credential was good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it is.
+    pub kind: CallerKind,
+    /// The key that it showed; `None`: the operator's.
+    pub key_id: Option<Arc<str>>,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// What a caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallerKind {
+    /// A tenant, by its own key.
+    Tenant(Arc<str>),
+    /// A service that tracks for every tenant.
+    ServiceAccount,
+    /// Who runs this installation.
+    Operator,
+}
+
+impl Caller {
+    /// Whether it may do that.
+    pub fn require(&self, permission: Permission) -> Result<(), PermissionMissing> {
+        if self.permissions.has(permission) { Ok(()) } else { Err(PermissionMissing(permission)) }
+    }
+
+    /// Whether it may call a method that takes that.
+    pub fn meets(&self, required: Required) -> Result<(), PermissionMissing> {
+        match required {
+            Required::Authenticated => Ok(()),
+            Required::Permission(permission) => self.require(permission),
+        }
+    }
+
+    /// The tenant that it is.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            CallerKind::Tenant(tenant) => Some(tenant),
+            CallerKind::ServiceAccount | CallerKind::Operator => None,
+        }
+    }
+
+    /// Whose requests its requests are, so that no caller meets the request ids of another.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        match (&self.kind, &self.key_id) {
+            (CallerKind::Tenant(tenant), _) => format!("tenant/{tenant}"),
+            (CallerKind::ServiceAccount, Some(key)) => format!("service/{key}"),
+            (CallerKind::ServiceAccount, None) => String::from("service"),
+            (CallerKind::Operator, _) => String::from("operator"),
+        }
+    }
+}
+
+/// The caller may not do that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the caller lacks the permission `{0}`")]
+pub struct PermissionMissing(pub Permission);
+
+impl Fault for PermissionMissing {
+    fn reason(&self) -> Reason {
+        Reason::PermissionMissing
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        vec![("permission", self.0.to_string())]
+    }
+}

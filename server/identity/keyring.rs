@@ -1,0 +1,203 @@
+//! From a credential to its caller: one digest and one look-up in memory for each credential that was good before.
+
+use std::fmt;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+
+use crate::cache::Cache;
+use crate::fault::{Fault, Reason};
+use crate::gate::decision::DenialReason;
+use crate::identity::api_key::{ApiKey, KeyKind};
+use crate::identity::caller::{Caller, CallerKind};
+use crate::identity::credential;
+use crate::identity::permission::Permissions;
+use crate::identity::seal::{Digest, Seal, equal, from_hex};
+use crate::store::records::Records;
+use crate::store::{Documents, StoreError};
+use crate::time::{Clock, Timestamp};
+
+/// Credentials that are remembered; others take a look into the store.
+const VERIFIED_MAX: usize = 200_000;
+
+/// Knows the callers by their credentials.
+pub struct Keyring {
+    seal: Seal,
+    operator_digest: Digest,
+    operator: Arc<Caller>,
+    keys: Records<ApiKey>,
+    verified: Cache<Digest, Verified>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone)]
+struct Verified {
+    caller: Arc<Caller>,
+    expires_at: Option<Timestamp>,
+}
+
+/// What a customer's credential in a request is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Customer {
+    /// That of a tenant.
+    Tenant {
+        /// The tenant.
+        tenant: Arc<str>,
+        /// Its key.
+        key_id: Arc<str>,
+    },
+    /// Not good, which is an answer: the call is refused.
+    Refused(DenialReason),
+}
+
+/// A credential was not good.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// There was none.
+    #[error("no credential was sent")]
+    Missing,
+    /// There was more than one.
+    #[error("more than one credential was sent")]
+    Ambiguous,
+    /// Nobody has it.
+    #[error("the credential is not known")]
+    Invalid,
+    /// It was revoked.
+    #[error("the credential was revoked")]
+    Revoked,
+    /// Its time is over.
+    #[error("the credential has expired")]
+    Expired,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for CredentialError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Missing => Reason::CredentialMissing,
+            Self::Ambiguous => Reason::CredentialAmbiguous,
+            Self::Invalid => Reason::CredentialInvalid,
+            Self::Revoked => Reason::CredentialRevoked,
+            Self::Expired => Reason::CredentialExpired,
+            Self::Store(error) => error.reason(),
+        }
+    }
+}
+
+impl Keyring {
+    /// A keyring over a store. `secret` is the installation's own, `operator_key` its operator's credential.
+    #[must_use]
+    pub fn new(
+        documents: &Arc<dyn Documents>,
+        clock: Arc<dyn Clock>,
+        secret: &SecretBox<[u8; 32]>,
+        operator_key: &SecretString,
+    ) -> Self {
+        let seal = Seal::new(secret, "credential");
+        let operator =
+            Caller { kind: CallerKind::Operator, key_id: None, permissions: Permissions::operator() };
+        Self {
+            operator_digest: seal.digest(&[operator_key.expose_secret().as_bytes()]),
+            seal,
+            operator: Arc::new(operator),
+            keys: Records::new(Arc::clone(documents)),
+            verified: Cache::new(VERIFIED_MAX),
+            clock,
+        }
+    }
+
+    /// The caller, if it is known without the store. `None`: ask [`Keyring::authenticate`].
+    pub fn recall(&self, credential: &str) -> Option<Result<Arc<Caller>, CredentialError>> {
+        let digest = self.digest(credential);
+        // The digests are compared, not the credentials: what their first difference tells is worthless without the secret.
+        if equal(&digest, &self.operator_digest) {
+            return Some(Ok(Arc::clone(&self.operator)));
+        }
+        self.verified.get(&digest).map(|verified| verified.at(&*self.clock))
+    }
+
+    /// The caller whose credential it is.
+    pub async fn authenticate(&self, credential: &str) -> Result<Arc<Caller>, CredentialError> {
+        if let Some(known) = self.recall(credential) {
+            return known;
+        }
+        let id = credential::key_id(credential).ok_or(CredentialError::Invalid)?;
+        let digest = self.digest(credential);
+        let ticket = self.verified.ticket(&digest);
+        let key = self.keys.get(&id).await?.ok_or(CredentialError::Invalid)?.record;
+        let kept = from_hex(&key.digest).unwrap_or_default();
+        if !equal(&kept, &digest) {
+            return Err(CredentialError::Invalid);
+        }
+        if key.revoked_at.is_some() {
+            return Err(CredentialError::Revoked);
+        }
+        let verified = Verified { caller: Arc::new(caller(&key)?), expires_at: key.expires_at };
+        self.verified.keep(digest, verified.clone(), ticket);
+        verified.at(&*self.clock)
+    }
+
+    /// Whose the credential is that a caller received from its own customer.
+    pub async fn customer(&self, credential: &str) -> Result<Customer, StoreError> {
+        let caller = match self.authenticate(credential).await {
+            Ok(caller) => caller,
+            Err(CredentialError::Revoked) => return Ok(Customer::Refused(DenialReason::ApiKeyRevoked)),
+            Err(CredentialError::Expired) => return Ok(Customer::Refused(DenialReason::ApiKeyExpired)),
+            Err(CredentialError::Store(error)) => return Err(error),
+            Err(CredentialError::Missing | CredentialError::Ambiguous | CredentialError::Invalid) => {
+                return Ok(Customer::Refused(DenialReason::ApiKeyInvalid));
+            }
+        };
+        Ok(match (&caller.kind, &caller.key_id) {
+            (CallerKind::Tenant(tenant), Some(key_id)) => {
+                Customer::Tenant { tenant: Arc::clone(tenant), key_id: Arc::clone(key_id) }
+            }
+            _ => Customer::Refused(DenialReason::ApiKeyInvalid),
+        })
+    }
+
+    /// What is kept of a credential.
+    #[must_use]
+    pub fn digest(&self, credential: &str) -> Digest {
+        self.seal.digest(&[credential.as_bytes()])
+    }
+
+    /// Tells of a change of a key: it holds for every call from now on.
+    pub fn forget(&self, key: &ApiKey) {
+        if let Some(digest) = from_hex(&key.digest).and_then(|bytes| Digest::try_from(bytes).ok()) {
+            self.verified.forget(&digest);
+        }
+    }
+}
+
+impl Verified {
+    fn at(&self, clock: &dyn Clock) -> Result<Arc<Caller>, CredentialError> {
+        match self.expires_at {
+            Some(expires_at) if clock.now() >= expires_at => Err(CredentialError::Expired),
+            _ => Ok(Arc::clone(&self.caller)),
+        }
+    }
+}
+
+fn caller(key: &ApiKey) -> Result<Caller, StoreError> {
+    let kind = match (key.kind, &key.tenant) {
+        (KeyKind::Tenant, Some(tenant)) => CallerKind::Tenant(tenant.as_str().into()),
+        (KeyKind::ServiceAccount, None) => CallerKind::ServiceAccount,
+        _ => {
+            return Err(StoreError::corrupt(
+                format!("key `{}`", key.id),
+                "its kind and its tenant do not agree",
+            ));
+        }
+    };
+    let permissions = key.permissions.and(key.kind.permissions());
+    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), permissions })
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("verified", &self.verified).finish_non_exhaustive()
+    }
+}

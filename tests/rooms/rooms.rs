@@ -1,0 +1,88 @@
+//! The rooms of identity and plans, built over an empty store.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate::identity::api_key::{ApiKey, KeyKind};
+use tollgate::identity::caller::Caller;
+use tollgate::identity::directory::Directory;
+use tollgate::identity::keyring::Keyring;
+use tollgate::identity::keys::{Keys, NewKey};
+use tollgate::identity::requests::Requests;
+use tollgate::identity::tenants::{NewTenant, Tenants};
+use tollgate::plans::catalogue::Catalogue;
+use tollgate::plans::policies::Policies;
+use tollgate::plans::presets::Presets;
+use tollgate::plans::subscriptions::Subscriptions;
+use uuid::Uuid;
+
+use crate::store::Store;
+
+pub(crate) const OPERATOR_KEY: &str = "an operator's key has 32 characters or more";
+
+pub(crate) struct Rooms {
+    pub(crate) store: Store,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) tenants: Tenants,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) keys: Keys,
+    pub(crate) requests: Requests,
+}
+
+impl Rooms {
+    /// With the presets `standard`, and the tenant `acme` on `free`.
+    pub(crate) async fn new() -> Self {
+        let store = Store::new();
+        let (documents, clock) = (Arc::clone(&store.documents), store.clock());
+        let catalogue = Arc::new(Catalogue::new(&documents, Arc::clone(&clock)));
+        let presets = Presets::new(&documents, Arc::clone(&clock));
+        let default_plan = presets.install(&catalogue, "standard").await.expect("the presets are installed");
+        let subscriptions =
+            Arc::new(Subscriptions::new(&documents, Arc::clone(&catalogue), Arc::clone(&clock)));
+        let policies = Policies::new(Arc::clone(&catalogue));
+        let directory =
+            Arc::new(Directory::new(&documents, Arc::clone(&subscriptions), policies, Arc::clone(&clock)));
+        let tenants = Tenants::new(
+            &documents,
+            Arc::clone(&catalogue),
+            subscriptions,
+            Arc::clone(&directory),
+            Arc::clone(&clock),
+            default_plan,
+        );
+        let (secret, operator_key) = (SecretBox::new(Box::new([7; 32])), SecretString::from(OPERATOR_KEY));
+        let keyring = Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key));
+        let keys = Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock));
+        let requests = Requests::new(&documents, clock);
+        tenants.create(tenant("acme", 1)).await.expect("a tenant");
+        Self { store, catalogue, directory, tenants, keyring, keys, requests }
+    }
+
+    pub(crate) async fn operator(&self) -> Arc<Caller> {
+        self.keyring.authenticate(OPERATOR_KEY).await.expect("the operator")
+    }
+
+    /// A new key of the tenant `acme`, or of a service account.
+    pub(crate) async fn key(&self, kind: KeyKind) -> (ApiKey, String) {
+        let made = self.keys.create(&*self.operator().await, new_key(kind)).await;
+        let (key, secret) = made.expect("a key");
+        (key, secret.expect("a new key has a secret").expose_secret().to_owned())
+    }
+}
+
+pub(crate) fn new_key(kind: KeyKind) -> NewKey {
+    NewKey {
+        seed: Uuid::now_v7(),
+        kind,
+        tenant: (kind == KeyKind::Tenant).then(|| String::from("acme")),
+        name: String::from("a key"),
+        expires_at: None,
+        permissions: Vec::new(),
+    }
+}
+
+pub(crate) fn tenant(id: &str, seed: u128) -> NewTenant {
+    let (id, name, seed) = (id.to_owned(), String::from("Acme"), Uuid::from_u128(seed));
+    NewTenant { seed, id, name, plan: String::new(), time_zone: String::new() }
+}
