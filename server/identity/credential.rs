@@ -99,9 +99,8 @@ mod tests {
         let secret = fresh(KeyKind::Tenant, Uuid::from_u128(7));
         let text = secret.expose_secret();
         let longer = format!("{text}0");
-        for wrong in
-            ["", "tg_", "tg_tenant_", "tg_tenant__", "é", &text[1..], &text[..text.len() - 1], &longer]
-        {
+        let (headless, tailless) = (text.trim_start_matches('t'), text.split_at(text.len() - 1).0);
+        for wrong in ["", "tg_", "tg_tenant_", "tg_tenant__", "é", headless, tailless, &longer] {
             assert_eq!(key_id(wrong), None, "`{wrong}`");
         }
         let umlauts = format!("tg_tenant_{}_{}", "0".repeat(32), "é".repeat(19));

@@ -195,9 +195,9 @@ mod tests {
     fn every_method_of_the_contract_says_what_it_takes() {
         let files = prost_types::FileDescriptorSet::decode(CONTRACT).unwrap();
         let mut methods = 0;
-        for file in files.file {
-            for service in file.service {
-                for method in service.method {
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
                     let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
                     assert!(required(&path).is_some(), "`{path}` takes nothing");
                     methods += 1;
