@@ -168,3 +168,171 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
+    use crate::gate::decide::{Outcome, decide};
+    use crate::gate::fixture::{NOON, call, demand, grant, policy};
+    use crate::time::{MINUTE, SECOND};
+
+    const NAME: &str = "res_1";
+
+    /// A wallet of 4 that ends in an hour and 10 that never end, of which `micros` are held for ten minutes.
+    fn held(micros: i64, excess_allowed: bool) -> State {
+        let mut state = State::default();
+        credit::insert(&mut state.grants, grant("soon", 1, Some(NOON.plus(HOUR)), 4));
+        credit::insert(&mut state.grants, grant("late", 1, None, 10));
+        let effect = Effect::Hold { reservation: &Arc::from(NAME), ttl: 10 * MINUTE, excess_allowed };
+        let ask = Demand { price_micros: micros, effect, ..demand(call()) };
+        let Outcome::Decided(decision) = decide(&mut state, &policy(), &ask, NOON) else { panic!("due") };
+        assert_eq!(decision.verdict, Verdict::Allowed);
+        assert_eq!(decision.expires_at, Some(NOON.plus(10 * MINUTE)));
+        assert_eq!(credit::total(&decision.burns), micros);
+        state
+    }
+
+    fn settle(state: &mut State, price_micros: Option<i64>, now: Timestamp) -> Ending {
+        let reservation = &Arc::from(NAME);
+        end(
+            state,
+            &policy(),
+            &End { reservation, event: EventKey(2), payload: PayloadHash(2), price_micros },
+            now,
+        )
+    }
+
+    fn prolong(state: &mut State, ttl: Option<i64>, additional_micros: i64, now: Timestamp) -> Extension {
+        let reservation = &Arc::from(NAME);
+        let ask = Extend { reservation, event: EventKey(3), payload: PayloadHash(3), ttl, additional_micros };
+        extend(state, &policy(), &ask, now)
+    }
+
+    #[test]
+    fn a_settlement_takes_its_price_out_of_the_hold_and_frees_the_rest() {
+        for (price, excess_allowed, paid, released, excess, overage, balance) in [
+            (Some(0), false, 0, 6, 0, 0, 14),
+            (Some(5), false, 5, 1, 0, 0, 9),
+            (Some(6), false, 6, 0, 0, 0, 8),
+            (None, false, 0, 6, 0, 0, 14),
+            (Some(9), true, 6, 0, 3, 0, 5),
+            (Some(17), true, 6, 0, 8, 3, 0),
+        ] {
+            let mut state = held(6, excess_allowed);
+            let Ending::Done(done) = settle(&mut state, price, NOON.plus(SECOND)) else {
+                panic!("{price:?}")
+            };
+            let sums = [&done.paid, &done.released, &done.excess].map(|burns| credit::total(burns));
+            assert_eq!((sums, done.overage_micros), ([paid, released, excess], overage), "{price:?}");
+            assert_eq!((done.balance_micros, credit::balance(&state.grants, NOON)), (balance, balance));
+            assert_eq!((done.number, state.held().count()), (2, 0));
+        }
+    }
+
+    #[test]
+    fn a_price_above_the_hold_changes_nothing() {
+        let mut state = held(6, false);
+        assert!(matches!(settle(&mut state, Some(7), NOON), Ending::AboveHold { held_micros: 6 }));
+        assert!(matches!(settle(&mut state, Some(i64::MAX), NOON), Ending::AboveHold { held_micros: 6 }));
+        assert!(matches!(settle(&mut state, Some(6), NOON), Ending::Done(_)));
+    }
+
+    #[test]
+    fn a_reservation_ends_once_and_says_how() {
+        for (price, expected) in [(Some(1), Gone::Settled), (None, Gone::Released)] {
+            let mut state = held(6, false);
+            assert!(matches!(settle(&mut state, price, NOON), Ending::Done(_)));
+            let balance = credit::balance(&state.grants, NOON);
+            for again in [None, Some(0), Some(6)] {
+                let Ending::Gone(gone) = settle(&mut state, again, NOON) else { panic!("ended twice") };
+                assert_eq!(gone, expected);
+            }
+            expire(&mut state, NAME, NOON.plus(HOUR));
+            assert_eq!(credit::balance(&state.grants, NOON), balance);
+        }
+        let Ending::Gone(gone) = settle(&mut State::default(), None, NOON) else { panic!("never was") };
+        assert_eq!(gone, Gone::Unknown);
+    }
+
+    #[test]
+    fn a_hold_is_good_until_its_expiry_and_held_until_that_is_durable() {
+        let expiry = NOON.plus(10 * MINUTE);
+        assert!(matches!(settle(&mut held(6, false), Some(1), expiry.minus(1)), Ending::Done(_)));
+        let mut state = held(6, false);
+        assert!(matches!(settle(&mut state, Some(1), expiry), Ending::Gone(Gone::Expired)));
+        assert!(matches!(prolong(&mut state, Some(MINUTE), 0, expiry), Extension::Gone(Gone::Expired)));
+        assert_eq!((credit::balance(&state.grants, expiry), state.has_holds()), (8, true));
+        expire(&mut state, NAME, expiry);
+        assert_eq!((credit::balance(&state.grants, expiry), state.has_holds()), (14, false));
+        expire(&mut state, NAME, expiry);
+        assert_eq!(credit::balance(&state.grants, expiry), 14);
+    }
+
+    #[test]
+    fn what_a_grant_gets_back_after_its_expiry_is_breakage() {
+        let mut state = held(6, false);
+        assert!(matches!(prolong(&mut state, Some(2 * HOUR), 0, NOON), Extension::Decided { .. }));
+        let late = NOON.plus(HOUR);
+        let Ending::Done(done) = settle(&mut state, Some(1), late) else { panic!("not done") };
+        let released: Vec<_> = done.released.iter().map(|burn| (&*burn.grant, burn.micros)).collect();
+        assert_eq!((released, done.balance_micros), (vec![("soon", 3), ("late", 2)], 10));
+    }
+
+    #[test]
+    fn an_extension_holds_more_or_changes_nothing() {
+        for (ttl, more, now, held_micros, expires_at, allowed) in [
+            (Some(MINUTE), 0, NOON, 6, NOON.plus(MINUTE), true),
+            (None, 8, NOON, 14, NOON.plus(10 * MINUTE), true),
+            (Some(HOUR), 9, NOON, 6, NOON.plus(10 * MINUTE), false),
+            (Some(DAY), 0, NOON.plus(MINUTE), 6, NOON.plus(DAY), true),
+        ] {
+            let mut state = held(6, false);
+            let Extension::Decided { decision, held_micros: held, expires_at: expiry } =
+                prolong(&mut state, ttl, more, now)
+            else {
+                panic!("gone");
+            };
+            assert_eq!(decision.verdict == Verdict::Allowed, allowed);
+            assert_eq!(
+                (held, expiry, credit::total(&decision.burns)),
+                (held_micros, expires_at, held_micros - 6)
+            );
+            let all: Vec<_> = state.held().cloned().collect();
+            assert_eq!(credit::total(&all), held_micros);
+            assert_eq!(decision.balance_micros, Some(14 - held_micros));
+        }
+    }
+
+    #[test]
+    fn a_hold_is_of_grants_alone() {
+        let mut state = State::default();
+        let effect = Effect::Hold { reservation: &Arc::from(NAME), ttl: MINUTE, excess_allowed: true };
+        let ask = Demand { price_micros: 1, effect, ..demand(call()) };
+        let capped = Policy { overage_max_micros: 100, ..policy() };
+        let Outcome::Decided(decision) = decide(&mut state, &capped, &ask, NOON) else { panic!("due") };
+        assert_ne!(decision.verdict, Verdict::Allowed);
+        assert!(state.reservations.is_empty());
+    }
+
+    #[test]
+    fn a_reservation_that_is_opened_again_holds_once() {
+        let mut state = held(6, false);
+        let effect = Effect::Hold { reservation: &Arc::from(NAME), ttl: MINUTE, excess_allowed: false };
+        let ask = Demand { price_micros: 6, effect, ..demand(call()) };
+        assert!(matches!(decide(&mut state, &policy(), &ask, NOON), Outcome::Decided(_)));
+        assert_eq!(credit::balance(&state.grants, NOON), 8);
+    }
+
+    #[test]
+    fn what_ended_is_remembered_for_an_hour() {
+        let mut state = held(6, false);
+        assert!(matches!(settle(&mut state, None, NOON), Ending::Done(_)));
+        state.tidy(NOON.plus(HOUR - 1));
+        assert_eq!(state.reservations.len(), 1);
+        state.tidy(NOON.plus(HOUR));
+        assert_eq!((state.reservations.len(), state.grants.len()), (0, 2));
+        state.tidy(NOON.plus(2 * HOUR));
+        assert_eq!(state.grants.len(), 1, "a grant is forgotten an hour after its expiry");
+    }
+}

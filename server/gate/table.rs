@@ -241,3 +241,85 @@ impl SlidingLog {
         self.units = self.units.saturating_add(units);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::fixture::NOON;
+
+    const LIMIT: LimitKey = LimitKey(7);
+
+    fn put(table: &mut CounterTable, member: &str, free_at: Timestamp) {
+        let place = table.place(LIMIT, member, || Counter::Fixed { start: NOON, used: 1 });
+        if let Some(place) = place.free_at {
+            *place = free_at;
+        }
+    }
+
+    fn full() -> CounterTable {
+        let mut table = CounterTable::default();
+        for member in 0..MEMBERS_MAX {
+            put(&mut table, &member.to_string(), NOON.plus(SECOND));
+        }
+        table
+    }
+
+    #[test]
+    fn members_beyond_the_most_share_one_counter() {
+        let mut table = full();
+        assert!(table.is_own(LIMIT, "7", 0, NOON));
+        assert!(!table.is_own(LIMIT, "new", 0, NOON));
+        assert!(!table.is_own(LimitKey(8), "new", 0, NOON), "the most is over all limits of a tenant");
+        assert!(
+            !table.is_own(LIMIT, "new", 0, NOON.plus(SECOND)),
+            "a full table is not searched at every call"
+        );
+        assert!(table.is_own(LIMIT, "new", 0, NOON.plus(ROOM_EVERY)), "what is free makes room");
+        assert_eq!(table.iter().count(), 0);
+    }
+
+    #[test]
+    fn nobody_leaves_the_shared_counter_with_its_use_forgotten() {
+        let mut table = full();
+        assert!(!table.is_own(LIMIT, "new", 0, NOON));
+        put(&mut table, MEMBER_SHARED, NOON.plus(HOUR));
+        table.tidy(NOON.plus(SECOND));
+        assert_eq!(table.iter().count(), 1);
+        assert!(!table.is_own(LIMIT, "new", 0, NOON.plus(HOUR - 1)));
+        assert!(table.is_own(LIMIT, "new", 0, NOON.plus(HOUR)));
+    }
+
+    #[test]
+    fn newcomers_of_one_call_share_the_last_places() {
+        let mut table = full();
+        table.members.as_mut().unwrap().count -= 1;
+        assert!(table.is_own(LIMIT, "new", 0, NOON));
+        assert!(!table.is_own(LIMIT, "newer", 1, NOON));
+    }
+
+    #[test]
+    fn a_counter_is_what_its_charges_made_it() {
+        let charge = |kind, units, used_after, mark| CounterCharge {
+            counter: CounterId { limit: LIMIT, member: Arc::default() },
+            name: Arc::from("any"),
+            kind,
+            units,
+            used_before: 0,
+            used_after,
+            limit: Some(9),
+            window: SECOND,
+            mark,
+        };
+        let later = NOON.plus(5);
+        let log = SlidingLog { entries: [(NOON, 2), (later, 3)].into(), units: 5 };
+        for (kind, expected) in [
+            (LimitKind::Sliding, Counter::Sliding(Box::new(log))),
+            (LimitKind::Bucket, Counter::Bucket { at: later, units: 4, parts: 0 }),
+            (LimitKind::Fixed, Counter::Fixed { start: later, used: 4 }),
+            (LimitKind::Quota, Counter::Quota { period_start: later, used: 4 }),
+        ] {
+            let first = Counter::replay(None, &charge(kind, 2, 2, NOON));
+            assert_eq!(Counter::replay(Some(first), &charge(kind, 3, 4, later)), expected);
+        }
+    }
+}

@@ -107,3 +107,154 @@ pub(crate) fn pull_back(counter: &mut Counter, rate: &RateLimit, now: Timestamp)
 fn is_ahead(stored: Timestamp, now: Timestamp) -> bool {
     stored.since(now) > CLOCK_AHEAD_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::fixture::{NOON, rate};
+    use crate::gate::table::WINDOW_MAX;
+    use crate::time::{DAY, HOUR, MINUTE};
+
+    /// When, counted from noon, how many units, and what remains or how long to wait.
+    type Sent = (i64, i64, Result<i64, Option<i64>>);
+
+    fn check(rate: &RateLimit, calls: &[Sent]) {
+        let mut counter = fresh(rate.kind, NOON);
+        for (place, &(at, units, expected)) in calls.iter().enumerate() {
+            let now = NOON.plus(at);
+            pull_back(&mut counter, rate, now);
+            let answer = if units <= read(Some(&counter), rate, now).remaining {
+                charge(&mut counter, rate, units, now);
+                Ok(read(Some(&counter), rate, now).remaining)
+            } else {
+                Err(wait(Some(&counter), rate, units, now))
+            };
+            assert_eq!(answer, expected, "call {place} of {:?}", rate.kind);
+        }
+    }
+
+    #[test]
+    fn an_entry_leaves_the_sliding_window_exactly_one_window_later() {
+        let five = rate("minute", RateKind::Sliding, 5, MINUTE);
+        check(
+            &five,
+            &[
+                (0, 2, Ok(3)),
+                (30 * SECOND, 3, Ok(0)),
+                (MINUTE - 1, 1, Err(Some(1))),
+                (MINUTE - 1, 3, Err(Some(30 * SECOND + 1))),
+                (MINUTE, 2, Ok(0)),
+                (90 * SECOND - 1, 1, Err(Some(1))),
+                (90 * SECOND, 4, Err(Some(30 * SECOND))),
+                (90 * SECOND, 3, Ok(0)),
+                (90 * SECOND, 6, Err(None)),
+                (HOUR, 5, Ok(0)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_bucket_fills_up_without_rounding() {
+        let seven = rate("three", RateKind::Bucket { burst: 2 }, 7, 3 * SECOND);
+        let mut calls = vec![(0, 2, Ok(0)), (0, 3, Err(None)), (0, 1, Err(Some(428_572)))];
+        // One unit takes 428,571 and 3/7 µs: after 7 units exactly 3 s have passed, not 3 s and some rounded parts.
+        for unit in 1..=70 {
+            let exact = unit * 3 * SECOND;
+            let at = (exact + 6) / 7;
+            calls.push((at - 1, 1, Err(Some(1))));
+            calls.push((at, 1, Ok(0)));
+        }
+        check(&seven, &calls);
+        check(
+            &rate("many", RateKind::Bucket { burst: 9 }, 3_000_000, SECOND),
+            &[(0, 9, Ok(0)), (3, 9, Ok(0))],
+        );
+    }
+
+    #[test]
+    fn the_largest_bucket_does_not_overflow() {
+        let most = 9_000_000_000_000_000;
+        let month = rate("month", RateKind::Bucket { burst: most }, most, WINDOW_MAX);
+        check(
+            &month,
+            &[(0, most, Ok(0)), (WINDOW_MAX / 2, most, Err(Some(WINDOW_MAX / 2))), (WINDOW_MAX, most, Ok(0))],
+        );
+        let slow = rate("slow", RateKind::Bucket { burst: 1 }, 1, WINDOW_MAX);
+        check(&slow, &[(0, 1, Ok(0)), (1, 1, Err(Some(WINDOW_MAX - 1))), (WINDOW_MAX, 1, Ok(0))]);
+        check(&slow, &[(0, 1, Ok(0)), (i64::MAX - NOON.micros(), 1, Ok(0))]);
+    }
+
+    #[test]
+    fn a_fixed_window_starts_at_a_multiple_of_its_length() {
+        let day = rate("day", RateKind::Fixed, 5, DAY);
+        check(
+            &day,
+            &[
+                (0, 3, Ok(2)),
+                (12 * HOUR - 1, 3, Err(Some(1))),
+                (12 * HOUR - 1, 2, Ok(0)),
+                (12 * HOUR, 6, Err(None)),
+                (12 * HOUR, 5, Ok(0)),
+                (36 * HOUR - 1, 1, Err(Some(1))),
+                (100 * DAY, 1, Ok(4)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_a_little_stands_still_until_it_has_caught_up() {
+        let kinds =
+            [(RateKind::Sliding, MINUTE), (RateKind::Bucket { burst: 5 }, MINUTE), (RateKind::Fixed, DAY)];
+        for (kind, length) in kinds {
+            let retry = match kind {
+                RateKind::Sliding => MINUTE + 4 * SECOND,
+                RateKind::Bucket { .. } => 16 * SECOND,
+                RateKind::Fixed => 12 * HOUR + 4 * SECOND,
+            };
+            check(&rate("any", kind, 5, length), &[(0, 5, Ok(0)), (-4 * SECOND, 1, Err(Some(retry)))]);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_an_hour_neither_frees_nor_freezes() {
+        let minute = |kind| rate("minute", kind, 5, MINUTE);
+        let back = |at| at - HOUR;
+        check(
+            &minute(RateKind::Sliding),
+            &[
+                (0, 2, Ok(3)),
+                (20 * SECOND, 3, Ok(0)),
+                (back(0), 1, Err(Some(40 * SECOND))),
+                (back(40 * SECOND) - 1, 1, Err(Some(1))),
+                (back(40 * SECOND), 2, Ok(0)),
+                (back(MINUTE) - 1, 1, Err(Some(1))),
+                (back(MINUTE), 3, Ok(0)),
+            ],
+        );
+        check(
+            &minute(RateKind::Bucket { burst: 5 }),
+            &[(0, 5, Ok(0)), (back(0), 1, Err(Some(12 * SECOND))), (back(12 * SECOND), 1, Ok(0))],
+        );
+        check(
+            &minute(RateKind::Fixed),
+            &[(0, 5, Ok(0)), (back(30 * SECOND), 1, Err(Some(30 * SECOND))), (back(MINUTE), 5, Ok(0))],
+        );
+    }
+
+    #[test]
+    fn a_new_limit_holds_at_once() {
+        let limit = |kind, limit| rate("minute", kind, limit, MINUTE);
+        for kind in [RateKind::Sliding, RateKind::Fixed] {
+            let mut counter = fresh(kind, NOON);
+            charge(&mut counter, &limit(kind, 10), 8, NOON);
+            let remaining = |most| read(Some(&counter), &limit(kind, most), NOON).remaining;
+            assert_eq!((remaining(10), remaining(5), remaining(20)), (2, 0, 12), "{kind:?}");
+        }
+        let bucket = |burst| limit(RateKind::Bucket { burst }, burst);
+        let mut counter = fresh(bucket(10).kind, NOON);
+        charge(&mut counter, &bucket(10), 8, NOON);
+        let remaining = |burst, at| read(Some(&counter), &bucket(burst), NOON.plus(at)).remaining;
+        assert_eq!((remaining(10, 0), remaining(5, 0), remaining(20, 0)), (2, 0, 12));
+        assert_eq!(remaining(5, 24 * SECOND), 2, "a smaller bucket is empty, not in debt");
+    }
+}

@@ -45,7 +45,10 @@ impl Shard {
 
     /// The tenant and the marks, if the tenant is installed. Now and then another tenant is let go.
     pub(super) fn tenant(&mut self, tenant: &str, now: Timestamp) -> Option<(&mut Tenant, &mut Marks)> {
-        self.look_around(now);
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(LOOK_EVERY) {
+            self.look_around(tenant, now);
+        }
         let tenant = self.tenants.get_mut(tenant)?;
         tenant.used_at = now;
         Some((tenant, &mut self.marks))
@@ -74,15 +77,12 @@ impl Shard {
         self.tenants.insert(name, Box::new(tenant));
     }
 
-    fn look_around(&mut self, now: Timestamp) {
-        self.calls = self.calls.wrapping_add(1);
-        if !self.calls.is_multiple_of(LOOK_EVERY) {
-            return;
-        }
+    /// Looks at one tenant, the next in the round, while another is called.
+    fn look_around(&mut self, called: &str, now: Timestamp) {
         let Some(name) = self.round.pop_front() else { return };
         let Some(tenant) = self.tenants.get_mut(&name) else { return };
         // A mark of a tenant that is idle for so long has been abandoned or answers no longer.
-        if now.since(tenant.used_at) > IDLE_MAX && !tenant.state.has_holds() {
+        if *name != *called && now.since(tenant.used_at) > IDLE_MAX && !tenant.state.has_holds() {
             self.tenants.remove(&name);
             return;
         }

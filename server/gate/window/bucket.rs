@@ -61,7 +61,7 @@ impl Refill {
     fn missing(self, at: Timestamp, units: i64, parts: i64, now: Timestamp) -> i128 {
         let then = self.parts(units).saturating_add(i128::from(parts));
         let refilled = i128::from(now.since(at).max(0)).saturating_mul(self.limit);
-        then.saturating_sub(refilled).clamp(0, self.parts(self.burst))
+        then.min(self.parts(self.burst)).saturating_sub(refilled).max(0)
     }
 
     fn parts(self, units: i64) -> i128 {

@@ -1,0 +1,68 @@
+//! Callers at the same moment.
+
+use std::sync::{Arc, Barrier};
+
+use tollgate::gate::call::Demand;
+use tollgate::gate::counters::{Charged, Counters};
+use tollgate::gate::decision::Verdict;
+use tollgate::gate::policy::{Policy, RateKind};
+use tollgate::time::MINUTE;
+
+use super::{ACME, demand, installed, policy, with_quota, with_rate};
+
+const CALLERS: usize = 50;
+
+/// How many of fifty callers that start together, each on a thread of its own, get what `passes` looks for.
+fn race(
+    counters: &Arc<dyn Counters>,
+    policy: &Policy,
+    ask: impl Fn(usize) -> Demand<'static> + Sync,
+    passes: impl Fn(&Charged) -> bool + Sync,
+) -> usize {
+    let start = Barrier::new(CALLERS);
+    let caller = |number: usize| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        start.wait();
+        passes(&runtime.block_on(counters.charge(ACME, policy, &ask(number))).expect("the counters answer"))
+    };
+    std::thread::scope(|scope| {
+        let caller = &caller;
+        let callers: Vec<_> = (0..CALLERS).map(|number| scope.spawn(move || caller(number))).collect();
+        callers.into_iter().filter_map(|caller| caller.join().ok()).filter(|&passed| passed).count()
+    })
+}
+
+fn is_allowed(charged: &Charged) -> bool {
+    matches!(charged, Charged::Decided(decision) if decision.verdict == Verdict::Allowed)
+}
+
+fn ready(micros: i64) -> Vec<Arc<dyn Counters>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(installed(micros)).into_iter().map(|(_, counters, _)| counters).collect()
+}
+
+#[test]
+fn of_fifty_callers_on_a_limit_of_five_exactly_five_pass() {
+    for (policy, price, credits) in [
+        (with_rate(RateKind::Sliding, 5, MINUTE), 0, 0),
+        (with_rate(RateKind::Bucket { burst: 5 }, 5, MINUTE), 0, 0),
+        (with_rate(RateKind::Fixed, 5, MINUTE), 0, 0),
+        (with_quota(5), 0, 0),
+        (policy(), 2, 11),
+    ] {
+        for counters in ready(credits) {
+            let ask = |number: usize| demand(u128::try_from(number).unwrap() + 1, price);
+            assert_eq!(race(&counters, &policy, ask, is_allowed), 5, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn of_fifty_copies_of_one_call_one_is_charged_and_all_get_its_answer() {
+    for counters in ready(100) {
+        let first = |charged: &Charged| matches!(charged, Charged::Decided(decision) if decision.number == 2);
+        assert_eq!(race(&counters, &policy(), |_| demand(7, 2), first), 1);
+        let again = |charged: &Charged| matches!(charged, Charged::Replayed { decision, .. } if decision.balance_micros == Some(98));
+        assert_eq!(race(&counters, &policy(), |_| demand(7, 2), again), CALLERS);
+    }
+}
