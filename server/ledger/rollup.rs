@@ -68,3 +68,6 @@ impl Rollup {
         self.minutes.by_minute.entry(minute).or_default().apply(&change.effect);
     }
 }
+
+#[cfg(test)]
+mod tests;
