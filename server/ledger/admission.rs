@@ -22,6 +22,7 @@ use crate::store::StoreError;
 use crate::time::{DAY, MINUTE, Timestamp};
 
 mod completion;
+mod remembered;
 mod reservation;
 
 pub use completion::{Completing, Completion};

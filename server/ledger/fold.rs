@@ -176,9 +176,10 @@ impl Fold {
         failpoint::reached(Point::FoldAfterEvents);
         self.write_rollups(&round).await?;
         failpoint::reached(Point::FoldAfterRollups);
+        // Before the accounts: whoever reads one knows by its position which of these are in it.
+        self.parts.cuts.observe(&round.postings());
         let accounts = self.write_accounts(&round).await?;
         failpoint::reached(Point::FoldAfterAccounts);
-        self.parts.cuts.observe(&round.postings());
         failpoint::reached(Point::FoldBeforeDone);
         self.move_to(last).await?;
         let folded = FoldedRound { position: last, accounts: &accounts };

@@ -219,8 +219,9 @@ impl Queue {
             // The marks stay pending: a retry journals again and the ledger counts once.
             error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
         }
-        self.finish(entries, Ok(()));
+        // Whoever is answered, and whoever sees low-water pass, finds the batch under the head.
         self.committed.send_replace(position);
+        self.finish(entries, Ok(()));
         failpoint::reached(Point::AfterReply);
         Ok(())
     }

@@ -9,12 +9,15 @@ use tracing::info;
 use crate::gate::counters::Correction;
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
-use crate::ledger::account::Account;
+use crate::ledger::account::{Account, WindowAccount};
 use crate::ledger::cuts::Cuts;
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
+use crate::time::{SECOND, Timestamp};
 
 /// Between two looks at the low-water time.
 const LOOK: Duration = Duration::from_millis(50);
+/// What a fixed window must have left to be corrected, in microseconds: shorter ones are over before it matters.
+const FIXED_LEFT_MIN: i64 = 5 * SECOND;
 
 /// Compares the counters of suspected tenants with the ledger.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Reconciler {
             if let Err(error) = self.correct(tenant).await {
                 // What could not be looked at stays suspect.
                 for rest in &suspects[index..] {
-                    self.cuts.close(rest, 0, u64::MAX);
+                    self.cuts.close(rest, 0, u64::MAX, &[]);
                     self.cuts.suspect(rest);
                 }
                 return Err(error);
@@ -52,18 +55,18 @@ impl Reconciler {
         let _guard = alone.lock().await;
         let counter_epoch = self.parts.queue.head().epoch;
         let Some(state) = self.parts.counters.read(tenant).await? else {
-            self.cuts.close(tenant, counter_epoch, u64::MAX);
+            self.cuts.close(tenant, counter_epoch, u64::MAX, &[]);
             return Ok(());
         };
         // Every decision up to the state's number is committed or abandoned once low-water has passed this moment.
         let read_at = self.parts.counters.now();
-        while self.parts.queue.low_water() < read_at.floor(crate::time::SECOND) {
+        while self.parts.queue.low_water() <= read_at {
             tokio::time::sleep(LOOK).await;
         }
         self.loader.settled().await?;
         let account = self.parts.accounts.get(tenant).await?.account;
-        let above = self.cuts.close(tenant, counter_epoch, state.number);
-        let correction = difference(&state, &account, &above);
+        let above = self.cuts.close(tenant, counter_epoch, state.number, &account.positions);
+        let correction = difference(&state, &account, &above, self.parts.counters.now());
         if correction.counters.is_empty() && correction.grants.is_empty() {
             return Ok(());
         }
@@ -75,15 +78,15 @@ impl Reconciler {
 }
 
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.
-fn difference(state: &State, account: &Account, above: &Account) -> Correction {
+fn difference(state: &State, account: &Account, above: &Account, now: Timestamp) -> Correction {
     let mut correction = Correction { number: state.number, ..Correction::default() };
     for (id, counter) in state.counters.iter() {
         let (mark, used) = match counter {
-            Counter::Fixed { start, used } => (*start, *used),
+            Counter::Fixed { start, used } if lasts(account, &id, *start, now) => (*start, *used),
             Counter::Quota { period_start, used } => (*period_start, *used),
-            Counter::Sliding(_) | Counter::Bucket { .. } => continue,
+            Counter::Fixed { .. } | Counter::Sliding(_) | Counter::Bucket { .. } => continue,
         };
-        let kept = used_in(account, &id, mark.micros()).saturating_sub(used_in(above, &id, mark.micros()));
+        let kept = used_in(account, &id, mark).saturating_sub(used_in(above, &id, mark));
         let units = kept.saturating_sub(used);
         if units != 0 {
             correction.counters.push((id, units));
@@ -100,9 +103,56 @@ fn difference(state: &State, account: &Account, above: &Account) -> Correction {
     correction
 }
 
-fn used_in(account: &Account, id: &CounterId, mark_micros: i64) -> i64 {
-    let same = account.windows.iter().find(|window| {
-        window.limit() == id.limit && window.member == *id.member && window.mark_micros == mark_micros
-    });
-    same.map_or(0, |window| window.used)
+fn used_in(account: &Account, id: &CounterId, mark: Timestamp) -> i64 {
+    window(account, id).filter(|window| window.mark_micros == mark.micros()).map_or(0, |window| window.used)
+}
+
+/// Whether a fixed window will not end before it is corrected: the next one must not be given what this one is due.
+fn lasts(account: &Account, id: &CounterId, start: Timestamp, now: Timestamp) -> bool {
+    window(account, id).is_some_and(|window| start.plus(window.window_micros) > now.plus(FIXED_LEFT_MIN))
+}
+
+fn window<'a>(account: &'a Account, id: &CounterId) -> Option<&'a WindowAccount> {
+    account.windows.iter().find(|window| window.limit() == id.limit && window.member == *id.member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::policy::LimitKey;
+    use crate::ledger::record::ChargeKind;
+    use crate::time::HOUR;
+
+    const NOON: Timestamp = Timestamp::from_micros(12 * HOUR);
+
+    /// The counters have 5 units in a fixed window; the ledger has `kept` in the one that starts at `mark`.
+    fn check(length: i64, mark: Timestamp, kept: i64, expected: &[i64]) {
+        let id = CounterId { limit: LimitKey(1), member: Arc::from("") };
+        let mut state = State::default();
+        state.counters.insert(&id, Counter::Fixed { start: NOON, used: 5 });
+        let window = WindowAccount {
+            limit_key: 1,
+            kind: ChargeKind::Fixed.into(),
+            mark_micros: mark.micros(),
+            used: kept,
+            window_micros: length,
+            ..WindowAccount::default()
+        };
+        let account = Account { windows: vec![window], ..Account::default() };
+        let correction = difference(&state, &account, &Account::default(), NOON.plus(SECOND));
+        let units: Vec<i64> = correction.counters.iter().map(|(_, units)| *units).collect();
+        assert_eq!(units, expected);
+    }
+
+    #[test]
+    fn a_fixed_window_is_corrected_while_it_lasts() {
+        check(HOUR, NOON, 3, &[-2]);
+        check(HOUR, NOON, 5, &[]);
+    }
+
+    #[test]
+    fn the_next_fixed_window_is_not_given_what_the_last_one_was_due() {
+        check(SECOND, NOON, 3, &[]);
+        check(SECOND, NOON.plus(SECOND), 1, &[]);
+    }
 }

@@ -6,7 +6,7 @@ use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
 use crate::ledger::entry::Head;
 use crate::ledger::event::{self, KeyKind};
-use crate::ledger::loader::{LoadError, LoaderParts};
+use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::queue::Commit;
 use crate::ledger::record::{Body, Breakage, End, EndKind};
 use crate::time::Timestamp;
@@ -18,6 +18,7 @@ const ACCOUNTS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct Sweeper {
     parts: LoaderParts,
+    loader: Arc<Loader>,
 }
 
 /// What ended in one account.
@@ -32,8 +33,8 @@ struct Ended {
 impl Sweeper {
     /// A sweeper over the ledger's parts.
     #[must_use]
-    pub const fn new(parts: LoaderParts) -> Self {
-        Self { parts }
+    pub const fn new(parts: LoaderParts, loader: Arc<Loader>) -> Self {
+        Self { parts, loader }
     }
 
     /// Posts all that ended before the low-water time, and tells the counters once it is durable. No decision from before that
@@ -42,8 +43,10 @@ impl Sweeper {
         let ended_by = self.parts.queue.low_water();
         self.parts.progress.reach(self.parts.queue.head()).await?;
         let due = self.parts.accounts.due(ended_by, ACCOUNTS_MAX).await?;
-        let mut ended = Vec::new();
+        let (mut ended, mut alone) = (Vec::new(), Vec::new());
         for kept in &due {
+            // A load that has read the account before this would miss what the counters are told after it.
+            alone.push(self.loader.alone(&kept.tenant).lock_owned().await);
             ended.push(self.post(kept, ended_by)?);
         }
         for Ended { tenant, reservations, grants, commits } in ended {

@@ -111,7 +111,7 @@ impl Ledger {
             Arc::clone(&loader),
         ));
         let keeper = Keeper {
-            sweeper: Sweeper::new(parts.clone()),
+            sweeper: Sweeper::new(parts.clone(), Arc::clone(&loader)),
             reconciler: Reconciler::new(parts, Arc::clone(&loader), cuts),
         };
         start(

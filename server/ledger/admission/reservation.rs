@@ -12,7 +12,7 @@ use crate::ledger::entry;
 use crate::ledger::event::{self, Event, KeyKind, Outcome};
 use crate::ledger::loader::LoadError;
 use crate::ledger::queue::Place;
-use crate::ledger::record::{Body, EndKind, Extension as ExtensionRecord, GrantBurn, Mode};
+use crate::ledger::record::{Body, EndKind, Extension as ExtensionRecord, Mode};
 use crate::ledger::reservation_id;
 use crate::ledger::standing::{Standing, decode};
 use crate::time::Timestamp;
@@ -172,6 +172,9 @@ impl Admission {
         let id = format!("{}:{}", order.reservation, order.request_id);
         let key = event::key(subject.tenant, KeyKind::Extension, &id);
         let reservation = Arc::<str>::from(order.reservation.as_str());
+        if let Some(before) = self.extended_before(subject, &order, key, payload).await? {
+            return Ok(before);
+        }
         let extend = Extend {
             reservation: &reservation,
             event: key,
@@ -291,37 +294,6 @@ impl Admission {
         self.head(subject, key, ending.payload).record(decision.at, decision.number, Body::End(end))
     }
 
-    /// The counters have forgotten the reservation: the ledger knows how it ended, if it ever was.
-    async fn ended_before(
-        &self,
-        subject: Subject<'_>,
-        ending: Ending,
-    ) -> Result<(EndDecision, bool), AdmissionError> {
-        self.loader.settled().await?;
-        let key = end_key(subject.tenant, &ending.reservation);
-        let Some(amendment) = self.events.amendment(key).await? else {
-            return Err(AdmissionError::ReservationUnknown(ending.reservation));
-        };
-        let record = decode(&amendment.body, subject.tenant)?;
-        let Some(Body::End(end)) = &record.body else {
-            return Err(AdmissionError::ReservationUnknown(ending.reservation));
-        };
-        if amendment.payload != ending.payload {
-            return Err(ended_as(end.kind(), ending.reservation));
-        }
-        let balance_micros = self.loader.account(subject.tenant).await?.balance_micros();
-        let decision = EndDecision {
-            at: record.at(),
-            number: record.number,
-            paid: gate_burns(&end.paid),
-            released: gate_burns(&end.released),
-            excess: gate_burns(&end.excess),
-            overage_micros: end.overage_micros,
-            balance_micros,
-        };
-        Ok((decision, true))
-    }
-
     /// Says precisely why a reservation cannot be changed.
     async fn gone(
         &self,
@@ -367,10 +339,10 @@ impl Admission {
 
 /// The end of a reservation that is asked for.
 #[derive(Debug)]
-struct Ending {
-    reservation: String,
-    price_micros: Option<i64>,
-    payload: PayloadHash,
+pub(super) struct Ending {
+    pub(super) reservation: String,
+    pub(super) price_micros: Option<i64>,
+    pub(super) payload: PayloadHash,
 }
 
 /// The key of the end of a reservation: made from its id alone, so that it ends once.
@@ -383,7 +355,7 @@ fn reserve_payload(content: PayloadHash, order: ReserveOrder) -> PayloadHash {
     event::payload(b'h', text.as_bytes())
 }
 
-const fn ended_as(kind: EndKind, reservation: String) -> AdmissionError {
+pub(super) const fn ended_as(kind: EndKind, reservation: String) -> AdmissionError {
     match kind {
         EndKind::Settled => AdmissionError::ReservationSettled(reservation),
         EndKind::Released => AdmissionError::ReservationReleased(reservation),
@@ -391,10 +363,6 @@ const fn ended_as(kind: EndKind, reservation: String) -> AdmissionError {
     }
 }
 
-fn gate_burns(burns: &[GrantBurn]) -> Vec<Burn> {
-    burns.iter().map(|burn| Burn { grant: Arc::from(burn.grant.as_str()), micros: burn.micros }).collect()
-}
-
-fn sum(burns: &[Burn]) -> i64 {
+pub(super) fn sum(burns: &[Burn]) -> i64 {
     burns.iter().map(|burn| burn.micros).fold(0, i64::saturating_add)
 }

@@ -100,7 +100,7 @@ impl Round {
     /// What was posted to accounts, for the reconciler.
     pub(super) fn postings(&self) -> Vec<Posting<'_>> {
         let posted = self.items.iter().filter(|item| item.posted);
-        posted.map(|item| Posting { tenant: &item.tenant, record: &item.record }).collect()
+        posted.map(|item| Posting { tenant: &item.tenant, stamp: item.stamp, record: &item.record }).collect()
     }
 }
 
