@@ -180,11 +180,11 @@ impl Driver {
         };
         let response = self.connection.tracking().extend(self.connection.ask(request)).await;
         let mut state = self.state();
-        let (sent, held_micros) = match response.map_err(|status| Failure::of(&status)) {
+        let (sent, replayed) = match response.map_err(|status| Failure::of(&status)) {
             Ok(response) => {
                 let response = response.into_inner();
                 let allowed = response.verdict.is_some_and(|it| it.decision() == Decision::Allowed);
-                (Sent::Answered, allowed.then_some(response.credits_held_micros))
+                (Sent::Answered, allowed.then_some(response.replayed))
             }
             Err(Failure::Unknown) => (Sent::Unknown, None),
             Err(Failure::NotTaken) => (Sent::Answered, None),
@@ -195,7 +195,7 @@ impl Driver {
                 (Sent::Answered, None)
             }
         };
-        let extension = Extension { reservation: reservation.id.clone(), held_micros };
+        let extension = Extension { reservation: reservation.id.clone(), replayed };
         let name = Name::new(&reservation.tenant, request_id);
         state.history.extensions.entry(name).or_default().push(extension);
         sent

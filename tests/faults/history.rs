@@ -159,8 +159,8 @@ pub(crate) enum EndAnswer {
 #[derive(Clone, Debug)]
 pub(crate) struct Extension {
     pub(crate) reservation: String,
-    /// All that is held, the server says; `None`: refused, gone, or not known.
-    pub(crate) held_micros: Option<i64>,
+    /// Whether the server says that it extended before; `None`: refused, gone, or not known.
+    pub(crate) replayed: Option<bool>,
 }
 
 /// One sending of a grant.
