@@ -6,5 +6,7 @@ pub mod front;
 mod http;
 mod measure;
 mod reflection;
+pub mod resolve;
 pub mod rpc;
 pub mod serve;
+pub mod status;

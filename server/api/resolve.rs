@@ -1,0 +1,152 @@
+//! Who calls for whom: whose tenant a request is about, by one rule for every service.
+
+use std::sync::Arc;
+
+use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::gate::decision::DenialReason;
+use crate::identity::caller::{Caller, PermissionMissing};
+use crate::identity::credential;
+use crate::identity::directory::{Directory, TenantEntry};
+use crate::identity::keyring::{Customer, Keyring};
+use crate::identity::permission::Permission;
+use crate::identity::tenants::is_tenant_id;
+use crate::store::StoreError;
+
+/// What a refusal is by where a credential is no key of ours.
+const API_KEY: &str = "api_key";
+
+/// Finds the tenants that requests are about.
+#[derive(Debug)]
+pub struct Resolver {
+    directory: Arc<Directory>,
+    keyring: Arc<Keyring>,
+}
+
+/// Whom a call is about.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// A tenant. Whether it may call is for the gate: its state is in the entry.
+    Tenant {
+        /// The tenant.
+        entry: Arc<TenantEntry>,
+        /// The tenant's key that made the call; `None`: somebody else called for it.
+        key_id: Option<Arc<str>>,
+    },
+    /// Nobody: the customer's credential is not good, which is an answer.
+    Refused {
+        /// Why.
+        reason: DenialReason,
+        /// The key's id, or `api_key`.
+        denied_by: String,
+    },
+}
+
+/// A request does not say, or may not say, whom it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// It names a tenant that is not the caller's; alike whether it exists or not.
+    #[error("tenant `{0}` is not the caller's")]
+    Forbidden(String),
+    /// A caller who may name any tenant names one that is not there.
+    #[error("there is no tenant `{0}`")]
+    NotFound(String),
+    /// It passes the credential of a customer, and may not.
+    #[error(transparent)]
+    PermissionMissing(#[from] PermissionMissing),
+    /// It does not say whom it is about.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for ResolveError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Forbidden(_) => Reason::TenantForbidden,
+            Self::NotFound(_) => Reason::TenantNotFound,
+            Self::PermissionMissing(error) => error.reason(),
+            Self::Invalid(invalid) => invalid.reason(),
+            Self::Store(error) => error.reason(),
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        match self {
+            Self::Invalid(invalid) => invalid.violations(),
+            _ => &[],
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::PermissionMissing(error) => error.metadata(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Resolver {
+    /// A resolver over the directory of tenants and the keyring.
+    #[must_use]
+    pub const fn new(directory: Arc<Directory>, keyring: Arc<Keyring>) -> Self {
+        Self { directory, keyring }
+    }
+
+    /// The tenant that a request is about: `tenant_id`, or the caller's own where that is empty.
+    pub async fn tenant(&self, caller: &Caller, tenant_id: &str) -> Result<Arc<TenantEntry>, ResolveError> {
+        let id = Self::named(caller, tenant_id)?;
+        self.directory.tenant(id).await?.ok_or_else(|| ResolveError::NotFound(id.to_owned()))
+    }
+
+    /// The tenant that a call is about: as [`Resolver::tenant`], or that of the customer's `api_key`.
+    pub async fn resolve(
+        &self,
+        caller: &Caller,
+        tenant_id: &str,
+        api_key: &str,
+    ) -> Result<Resolved, ResolveError> {
+        if api_key.is_empty() {
+            let entry = self.tenant(caller, tenant_id).await?;
+            let key_id = caller.tenant().and(caller.key_id.clone());
+            return Ok(Resolved::Tenant { entry, key_id });
+        }
+        caller.require(Permission::UsageTrackAny)?;
+        let (tenant, key_id) = match self.keyring.customer(api_key).await? {
+            Customer::Tenant { tenant, key_id } => (tenant, key_id),
+            Customer::Refused(reason) => {
+                return Ok(Resolved::Refused { reason, denied_by: name(reason, api_key) });
+            }
+        };
+        if !tenant_id.is_empty() && *tenant_id != *tenant {
+            return Err(Invalid::field("tenant_id", "is not the tenant of api_key").into());
+        }
+        let entry = self.directory.tenant(&tenant).await?;
+        let entry = entry.ok_or_else(|| ResolveError::NotFound(tenant.as_ref().to_owned()))?;
+        Ok(Resolved::Tenant { entry, key_id: Some(key_id) })
+    }
+
+    fn named<'a>(caller: &'a Caller, tenant_id: &'a str) -> Result<&'a str, ResolveError> {
+        match (caller.tenant(), tenant_id) {
+            (Some(own), "") => Ok(own),
+            (Some(own), named) if **own == *named => Ok(own),
+            (None, "") => {
+                Err(Invalid::field("tenant_id", "is required of a caller that is no tenant").into())
+            }
+            (None, named) if caller.permissions.has(Permission::UsageTrackAny) && is_tenant_id(named) => {
+                Ok(named)
+            }
+            (None, named) if caller.permissions.has(Permission::UsageTrackAny) => {
+                Err(ResolveError::NotFound(named.to_owned()))
+            }
+            (_, named) => Err(ResolveError::Forbidden(named.to_owned())),
+        }
+    }
+}
+
+/// What refused. The id of a key is not secret, its credential is.
+fn name(reason: DenialReason, api_key: &str) -> String {
+    let known = reason != DenialReason::ApiKeyInvalid;
+    credential::key_id(api_key).filter(|_| known).unwrap_or_else(|| API_KEY.to_owned())
+}

@@ -1,0 +1,286 @@
+//! How a failure is sent: from a fault of any room to a status with `ErrorInfo`, in this one place.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tollgate_client::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tracing::{error, warn};
+
+use crate::fault::{Fault, Kind, Reason};
+use crate::id;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "tollgate";
+/// The queue of an overloaded server is empty again after about that long.
+const OVERLOAD_RETRY: Duration = Duration::from_millis(100);
+/// A status travels in the trailers, which clients bound to some kilobytes.
+const VIOLATIONS_MAX: usize = 16;
+const DESCRIPTION_CHARACTERS_MAX: usize = 160;
+const MESSAGE_CHARACTERS_MAX: usize = 1_000;
+
+/// The status of a fault. What its caller cannot act on goes to the log, under a call id.
+#[must_use]
+pub fn from_fault(fault: &dyn Fault) -> Status {
+    let reason = fault.reason();
+    let mut metadata = fault.metadata();
+    let message = match reason.kind() {
+        Kind::Internal => {
+            let call_id = id::fresh("call");
+            error!(%call_id, error = chain(fault), "a defect ended a call: {fault}");
+            let message = format!("a defect of the server; its log has the details under `{call_id}`");
+            metadata.push(("call_id", call_id));
+            message
+        }
+        Kind::Unavailable => {
+            warn!(error = chain(fault), "a call could not be served: {fault}");
+            fault.to_string()
+        }
+        _ => fault.to_string(),
+    };
+    let metadata: HashMap<_, _> =
+        metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+    if !fault.violations().is_empty() {
+        details.set_bad_request(violations(fault));
+    }
+    if reason == Reason::ServerOverloaded {
+        details.set_retry_info(Some(OVERLOAD_RETRY));
+    }
+    Status::with_error_details(code(reason.kind()), shortened(&message, MESSAGE_CHARACTERS_MAX), details)
+}
+
+/// The name of a reason as `ErrorInfo` has it, for example `INVALID_FIELD`.
+#[must_use]
+pub fn reason_name(reason: Reason) -> &'static str {
+    let name = to_contract(reason).as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+fn violations(fault: &dyn Fault) -> Vec<FieldViolation> {
+    let first = fault.violations().iter().take(VIOLATIONS_MAX);
+    first
+        .map(|wrong| {
+            FieldViolation::new(
+                shortened(&wrong.field, DESCRIPTION_CHARACTERS_MAX),
+                shortened(&wrong.description, DESCRIPTION_CHARACTERS_MAX),
+            )
+        })
+        .collect()
+}
+
+fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
+    }
+}
+
+/// An error with all that caused it.
+fn chain(fault: &dyn Fault) -> String {
+    let mut text = fault.to_string();
+    let mut source = fault.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+const fn code(kind: Kind) -> Code {
+    match kind {
+        Kind::Invalid => Code::InvalidArgument,
+        Kind::NotFound => Code::NotFound,
+        Kind::Conflict => Code::AlreadyExists,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::Denied => Code::PermissionDenied,
+        Kind::Precondition => Code::FailedPrecondition,
+        Kind::OutOfRange => Code::OutOfRange,
+        Kind::Exhausted => Code::ResourceExhausted,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Unsupported => Code::Unimplemented,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+const fn to_contract(reason: Reason) -> ErrorReason {
+    match reason {
+        Reason::InvalidField => ErrorReason::InvalidField,
+        Reason::PageTokenInvalid => ErrorReason::PageTokenInvalid,
+        Reason::ResumeTokenInvalid => ErrorReason::ResumeTokenInvalid,
+        Reason::QueryTooLarge => ErrorReason::QueryTooLarge,
+        Reason::CredentialMissing => ErrorReason::CredentialMissing,
+        Reason::CredentialInvalid => ErrorReason::CredentialInvalid,
+        Reason::CredentialRevoked => ErrorReason::CredentialRevoked,
+        Reason::CredentialExpired => ErrorReason::CredentialExpired,
+        Reason::CredentialAmbiguous => ErrorReason::CredentialAmbiguous,
+        Reason::PermissionMissing => ErrorReason::PermissionMissing,
+        Reason::TenantForbidden => ErrorReason::TenantForbidden,
+        Reason::TenantNotFound => ErrorReason::TenantNotFound,
+        Reason::PlanNotFound => ErrorReason::PlanNotFound,
+        Reason::PlanVersionNotFound => ErrorReason::PlanVersionNotFound,
+        Reason::ApiKeyNotFound => ErrorReason::ApiKeyNotFound,
+        Reason::EventNotFound => ErrorReason::EventNotFound,
+        Reason::ReservationNotFound => ErrorReason::ReservationNotFound,
+        Reason::EventConflict => ErrorReason::EventConflict,
+        Reason::CompletionConflict => ErrorReason::CompletionConflict,
+        Reason::RequestConflict => ErrorReason::RequestConflict,
+        Reason::TenantExists => ErrorReason::TenantExists,
+        Reason::PlanExists => ErrorReason::PlanExists,
+        Reason::PlanNotPublished => ErrorReason::PlanNotPublished,
+        Reason::ReservationSettled => ErrorReason::ReservationSettled,
+        Reason::ReservationReleased => ErrorReason::ReservationReleased,
+        Reason::ReservationExpired => ErrorReason::ReservationExpired,
+        Reason::SettlementAboveHold => ErrorReason::SettlementAboveHold,
+        Reason::WalletFull => ErrorReason::WalletFull,
+        Reason::ServerOverloaded => ErrorReason::ServerOverloaded,
+        Reason::DecisionAbandoned => ErrorReason::DecisionAbandoned,
+        Reason::StoreUnavailable => ErrorReason::StoreUnavailable,
+        Reason::FreshnessTimeout => ErrorReason::FreshnessTimeout,
+        Reason::ShuttingDown => ErrorReason::ShuttingDown,
+        Reason::Internal => ErrorReason::Internal,
+        Reason::Unsupported => ErrorReason::Unsupported,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::fault::{Invalid, Violation};
+    use crate::identity::caller::PermissionMissing;
+    use crate::identity::permission::Permission;
+    use crate::store::StoreError;
+
+    const CONTRACT: &str = include_str!("../../proto/tollgate/v1/error_reason.proto");
+
+    /// Every reason of the contract, with the reason of the server that it is; both ways are exhaustive.
+    fn from_contract(reason: ErrorReason) -> Option<Reason> {
+        Some(match reason {
+            ErrorReason::Unspecified => return None,
+            ErrorReason::InvalidField => Reason::InvalidField,
+            ErrorReason::PageTokenInvalid => Reason::PageTokenInvalid,
+            ErrorReason::ResumeTokenInvalid => Reason::ResumeTokenInvalid,
+            ErrorReason::QueryTooLarge => Reason::QueryTooLarge,
+            ErrorReason::CredentialMissing => Reason::CredentialMissing,
+            ErrorReason::CredentialInvalid => Reason::CredentialInvalid,
+            ErrorReason::CredentialRevoked => Reason::CredentialRevoked,
+            ErrorReason::CredentialExpired => Reason::CredentialExpired,
+            ErrorReason::CredentialAmbiguous => Reason::CredentialAmbiguous,
+            ErrorReason::PermissionMissing => Reason::PermissionMissing,
+            ErrorReason::TenantForbidden => Reason::TenantForbidden,
+            ErrorReason::TenantNotFound => Reason::TenantNotFound,
+            ErrorReason::PlanNotFound => Reason::PlanNotFound,
+            ErrorReason::PlanVersionNotFound => Reason::PlanVersionNotFound,
+            ErrorReason::ApiKeyNotFound => Reason::ApiKeyNotFound,
+            ErrorReason::EventNotFound => Reason::EventNotFound,
+            ErrorReason::ReservationNotFound => Reason::ReservationNotFound,
+            ErrorReason::EventConflict => Reason::EventConflict,
+            ErrorReason::CompletionConflict => Reason::CompletionConflict,
+            ErrorReason::RequestConflict => Reason::RequestConflict,
+            ErrorReason::TenantExists => Reason::TenantExists,
+            ErrorReason::PlanExists => Reason::PlanExists,
+            ErrorReason::PlanNotPublished => Reason::PlanNotPublished,
+            ErrorReason::ReservationSettled => Reason::ReservationSettled,
+            ErrorReason::ReservationReleased => Reason::ReservationReleased,
+            ErrorReason::ReservationExpired => Reason::ReservationExpired,
+            ErrorReason::SettlementAboveHold => Reason::SettlementAboveHold,
+            ErrorReason::WalletFull => Reason::WalletFull,
+            ErrorReason::ServerOverloaded => Reason::ServerOverloaded,
+            ErrorReason::DecisionAbandoned => Reason::DecisionAbandoned,
+            ErrorReason::StoreUnavailable => Reason::StoreUnavailable,
+            ErrorReason::FreshnessTimeout => Reason::FreshnessTimeout,
+            ErrorReason::ShuttingDown => Reason::ShuttingDown,
+            ErrorReason::Internal => Reason::Internal,
+            ErrorReason::Unsupported => Reason::Unsupported,
+        })
+    }
+
+    #[test]
+    fn reasons_of_the_server_are_those_of_the_contract() {
+        let numbers = (0..).map_while(|number| ErrorReason::try_from(number).ok());
+        let mut known = 0;
+        for in_contract in numbers {
+            let Some(reason) = from_contract(in_contract) else { continue };
+            assert_eq!(to_contract(reason), in_contract);
+            let name = format!("{reason:?}");
+            assert_eq!(reason_name(reason).replace('_', "").to_lowercase(), name.to_lowercase());
+            known += 1;
+        }
+        assert_eq!(known, 35);
+    }
+
+    #[test]
+    fn each_reason_has_the_code_that_the_contract_says() {
+        let mut said = None;
+        let mut checked = 0;
+        for line in CONTRACT.lines().map(str::trim) {
+            if let Some(comment) = line.strip_prefix("// ") {
+                let word = comment.split(['.', ' ']).next().unwrap_or_default();
+                said = said.or_else(|| Code::from_name(word));
+            } else if let Some((name, _)) =
+                line.split_once(" = ").filter(|(name, _)| name.starts_with("ERROR_"))
+            {
+                let in_contract = ErrorReason::from_str_name(name).unwrap();
+                if let Some(reason) = from_contract(in_contract) {
+                    assert_eq!(Some(code(reason.kind())), said, "{name}");
+                    checked += 1;
+                }
+                said = None;
+            }
+        }
+        assert_eq!(checked, 35);
+    }
+
+    trait FromName: Sized {
+        fn from_name(name: &str) -> Option<Self>;
+    }
+
+    impl FromName for Code {
+        fn from_name(name: &str) -> Option<Self> {
+            (1..=16).map(Self::from_i32).find(|code| {
+                let words = format!("{code:?}");
+                name.replace('_', "").eq_ignore_ascii_case(&words) && name.to_uppercase() == name
+            })
+        }
+    }
+
+    #[test]
+    fn wrong_fields_are_named_within_bounds() {
+        let long = Violation { field: String::from("event.id"), description: "x".repeat(100_000) };
+        let status = from_fault(&Invalid(vec![long; 500]));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().chars().count() <= 1_001);
+        let details = status.get_error_details();
+        let wrong = details.bad_request().unwrap();
+        assert_eq!(
+            (wrong.field_violations.len(), wrong.field_violations[0].field.as_str()),
+            (16, "event.id")
+        );
+        assert!(status.details().len() < 4_096, "{} bytes", status.details().len());
+    }
+
+    #[test]
+    fn missing_permission_is_named() {
+        let status = from_fault(&PermissionMissing(Permission::TenantsWrite));
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("PERMISSION_MISSING", "tollgate"));
+        assert_eq!(info.metadata["permission"], "tenants.write");
+    }
+
+    #[test]
+    fn defect_shows_its_call_id_and_nothing_else() {
+        let status = from_fault(&StoreError::corrupt("wallet `secret`", "byte 7"));
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("secret") && !status.message().contains("byte"));
+        let details = status.get_error_details();
+        let call_id = &details.error_info().unwrap().metadata["call_id"];
+        assert!(call_id.starts_with("call_") && status.message().contains(call_id));
+        let status = from_fault(&StoreError::unavailable("disk /dev/secret"));
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "the store is unavailable"));
+    }
+}
