@@ -9,7 +9,8 @@ use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::Completed;
 use crate::ledger::entry::Head;
 use crate::ledger::event::{self, KeyKind, Outcome};
-use crate::ledger::events::Placed;
+use crate::ledger::events::{Events, Placed};
+use crate::ledger::loader::Loader;
 use crate::ledger::queue::Commit;
 use crate::ledger::record::{Body, Completion as CompletionRecord};
 
@@ -27,6 +28,17 @@ pub struct Completion {
 pub struct Completing {
     replayed: bool,
     commit: Option<Commit>,
+    unmarked: Option<Unmarked>,
+}
+
+/// An outcome of an event without a mark: only the ledger knows whether another one came before it.
+#[derive(Debug)]
+struct Unmarked {
+    events: Arc<dyn Events>,
+    loader: Arc<Loader>,
+    key: EventKey,
+    payload: PayloadHash,
+    event_id: String,
 }
 
 impl Completing {
@@ -35,7 +47,26 @@ impl Completing {
         if let Some(commit) = self.commit {
             commit.wait().await?;
         }
+        if let Some(unmarked) = self.unmarked {
+            unmarked.check().await?;
+        }
         Ok(self.replayed)
+    }
+
+    const fn known() -> Self {
+        Self { replayed: true, commit: None, unmarked: None }
+    }
+}
+
+impl Unmarked {
+    async fn check(self) -> Result<(), AdmissionError> {
+        self.loader.settled().await?;
+        match self.events.amendment(self.key).await? {
+            Some(kept) if kept.payload != self.payload => {
+                Err(AdmissionError::CompletionConflict(self.event_id))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -49,16 +80,20 @@ impl Admission {
         let place = self.queue.place()?;
         let event = event::key(tenant, KeyKind::Event, &completion.event_id);
         let payload = event::payload(b'c', &completion.outcome.encode_to_vec());
+        let mut unmarked = None;
         let replayed = match self.counters.complete(tenant, event, payload).await? {
             Completed::Fresh => false,
-            Completed::Replayed { durable: true } => return Ok(Completing { replayed: true, commit: None }),
+            Completed::Replayed { durable: true } => return Ok(Completing::known()),
             Completed::Replayed { durable: false } => true,
             Completed::Conflict => return Err(AdmissionError::CompletionConflict(completion.event_id)),
             Completed::Unknown => match self.look_up(event, payload).await? {
-                Some(Placed::Fresh) => false,
-                Some(Placed::Replay | Placed::Duplicate) => {
-                    return Ok(Completing { replayed: true, commit: None });
+                Some(Placed::Fresh) => {
+                    let (events, loader) = (Arc::clone(&self.events), Arc::clone(&self.loader));
+                    let (key, event_id) = (event.completion(), completion.event_id.clone());
+                    unmarked = Some(Unmarked { events, loader, key, payload, event_id });
+                    false
                 }
+                Some(Placed::Replay | Placed::Duplicate) => return Ok(Completing::known()),
                 Some(Placed::Conflict) => {
                     return Err(AdmissionError::CompletionConflict(completion.event_id));
                 }
@@ -71,7 +106,7 @@ impl Admission {
         let Completion { event_id, outcome } = completion;
         let body = Body::Completion(CompletionRecord { event_id, outcome });
         let commit = place.commit(head.record(self.counters.now(), 0, body), Some((Arc::clone(tenant), key)));
-        Ok(Completing { replayed, commit: Some(commit) })
+        Ok(Completing { replayed, commit: Some(commit), unmarked })
     }
 
     /// What the ledger knows of an event whose mark is gone. `None`: it does not know the event.

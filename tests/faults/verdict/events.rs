@@ -143,8 +143,8 @@ fn completions_agree(name: &Name, history: &History, rows: &[&LedgerEvent], verd
     let sent = history.completions.get(name).map_or(&[][..], Vec::as_slice);
     let done: Vec<&CompletionSent> =
         sent.iter().filter(|one| matches!(one.answer, Ending::Done { .. })).collect();
-    let fresh = done.iter().filter(|one| one.answer == Ending::Done { replayed: false }).count();
-    if fresh > 1 || done.iter().any(|one| one.completion != done[0].completion) {
+    // Where the mark of the event is gone, two sendings at once may both be called the first. The outcome is one.
+    if done.iter().any(|one| one.completion != done[0].completion) {
         verdict.accuse(Promise::NothingTwice, format!("{name:?} was completed more than once: {done:?}"));
     }
     let acknowledged = history.calls[name].iter().filter(|call| call.kept().is_some());
