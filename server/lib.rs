@@ -17,6 +17,7 @@ pub mod plans;
 
 pub mod identity;
 
+pub mod insight;
 pub mod live;
 
 pub mod adapters;
