@@ -9,7 +9,7 @@ use crate::ledger::record::{
 use crate::ledger::record::{Record, Usage};
 use crate::ledger::stamp::Position;
 use crate::ledger::sums::Sums;
-use crate::time::HOUR;
+use crate::time::{HOUR, Timestamp};
 
 /// Counters that are kept before those that are wholly free are looked for and forgotten.
 const WINDOWS_CLEAN: usize = 64;
@@ -168,6 +168,21 @@ impl Account {
     #[must_use]
     pub fn hold(&self, reservation: &str) -> Option<&HoldAccount> {
         self.holds.iter().find(|hold| hold.reservation == reservation && !hold.ended_early)
+    }
+
+    /// Units used of a quota in the period that begins at `period_start`.
+    #[must_use]
+    pub fn quota_used(&self, quota: LimitKey, period_start: Timestamp) -> i64 {
+        self.used(quota, "", period_start)
+    }
+
+    /// Units used of a fixed window or a quota, where it began at `mark`.
+    #[must_use]
+    pub fn used(&self, limit: LimitKey, member: &str, mark: Timestamp) -> i64 {
+        let same = |window: &&WindowAccount| {
+            window.limit() == limit && window.member == member && window.mark_micros == mark.micros()
+        };
+        self.windows.iter().find(same).map_or(0, |window| window.used)
     }
 
     /// Absorbs one record that the ledger counts. The caller has seen that its batch is new to this account (rule F).

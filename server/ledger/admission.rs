@@ -8,7 +8,7 @@ use crate::failpoint::{self, Mutant};
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash, TokenCount};
 use crate::gate::counters::{Charged, Counters, CountersError};
-use crate::gate::decision::{Decision, Verdict};
+use crate::gate::decision::{Decision, DenialReason, Refusal, Verdict};
 use crate::gate::policy::Policy;
 use crate::gate::price::PriceError;
 use crate::ledger::entry::{self, Head};
@@ -236,6 +236,24 @@ impl Admission {
             Charged::Conflict => Err(AdmissionError::Conflict(event.id)),
             Charged::Missing | Charged::AllowanceDue { .. } => Err(QueueError::Unavailable.into()),
         }
+    }
+
+    /// Keeps a refusal that was decided before the gate was asked (rule D). Nobody waits for it.
+    pub fn turn_away(
+        &self,
+        subject: Subject<'_>,
+        mut event: Event,
+        reason: DenialReason,
+    ) -> Result<(), AdmissionError> {
+        let payload = identify(&mut event, Mode::Decide);
+        let key = event::key(subject.tenant, KeyKind::Event, &event.id);
+        let now = self.counters.now();
+        event.occurred_at_micros.get_or_insert(now.micros());
+        let refusal = Refusal { reason, denied_by: Arc::default(), retry_after: None };
+        let api_key = subject.api_key.map_or("", |id| id.as_ref());
+        let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal));
+        self.queue.place()?.note(self.head(subject, key, payload).record(now, 0, body));
+        Ok(())
     }
 
     /// Queues the record of a decision.

@@ -86,7 +86,8 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
             Counter::Quota { period_start, used } => (*period_start, *used),
             Counter::Fixed { .. } | Counter::Sliding(_) | Counter::Bucket { .. } => continue,
         };
-        let kept = used_in(account, &id, mark).saturating_sub(used_in(above, &id, mark));
+        let used_by = |account: &Account| account.used(id.limit, &id.member, mark);
+        let kept = used_by(account).saturating_sub(used_by(above));
         let units = kept.saturating_sub(used);
         if units != 0 {
             correction.counters.push((id, units));
@@ -101,10 +102,6 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
         }
     }
     correction
-}
-
-fn used_in(account: &Account, id: &CounterId, mark: Timestamp) -> i64 {
-    window(account, id).filter(|window| window.mark_micros == mark.micros()).map_or(0, |window| window.used)
 }
 
 /// Whether a fixed window will not end before it is corrected: the next one must not be given what this one is due.

@@ -1,0 +1,311 @@
+//! `TrackService`: from the contract to admission and back.
+
+mod event;
+mod outcome;
+mod reservation;
+mod service;
+mod verdict;
+mod watch;
+
+use std::sync::Arc;
+
+use tollgate_client::v1;
+
+use crate::api::resolve::{ResolveError, Resolved, Resolver};
+use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::gate::decision::DenialReason;
+use crate::identity::caller::{Caller, PermissionMissing};
+use crate::identity::directory::TenantEntry;
+use crate::identity::permission::Permission;
+use crate::identity::tenant::TenantState;
+use crate::ledger::admission::{AdmissionError, Admitted, Subject, Tracked};
+use crate::ledger::event::Event;
+use crate::ledger::progress::Late;
+use crate::ledger::record::Mode;
+use crate::ledger::works::Ledger;
+use crate::live::feed::Feed;
+use crate::store::StoreError;
+
+use event::Check;
+pub(crate) use verdict::{duration, timestamp};
+
+/// Calls that one batch may bring.
+pub const BATCH_MAX: usize = 1_000;
+
+/// The door to the ledger: gRPC and HTTP come through here.
+#[derive(Clone, Debug)]
+pub struct Door {
+    ledger: Ledger,
+    resolver: Arc<Resolver>,
+    feed: Arc<Feed>,
+    seal: Arc<crate::identity::seal::Seal>,
+}
+
+/// A call failed; a refusal is no failure.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The request is wrong in itself.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The caller may not, or named what is not there.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The caller lacks a permission.
+    #[error(transparent)]
+    Permission(#[from] PermissionMissing),
+    /// Admission failed.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The ledger did not catch up.
+    #[error(transparent)]
+    Late(#[from] Late),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A resume token is none of ours, or belongs to another tenant.
+    #[error("the resume token is not one of this tenant's")]
+    ResumeToken,
+}
+
+impl Fault for DoorError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid(error) => error.reason(),
+            Self::Resolve(error) => error.reason(),
+            Self::Permission(error) => error.reason(),
+            Self::Admission(error) => error.reason(),
+            Self::Late(error) => error.reason(),
+            Self::Store(error) => error.reason(),
+            Self::ResumeToken => Reason::ResumeTokenInvalid,
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        match self {
+            Self::Invalid(error) => error.violations(),
+            Self::Admission(error) => error.violations(),
+            _ => &[],
+        }
+    }
+}
+
+/// A tracked call on its way: decided, and not durable yet.
+#[derive(Debug)]
+enum Tracking {
+    Refused(v1::TrackResponse),
+    Admitted { admitted: Admitted, tenant: Arc<TenantEntry>, mode: Mode },
+}
+
+impl Door {
+    /// A door to a ledger.
+    #[must_use]
+    pub const fn new(
+        ledger: Ledger,
+        resolver: Arc<Resolver>,
+        feed: Arc<Feed>,
+        seal: Arc<crate::identity::seal::Seal>,
+    ) -> Self {
+        Self { ledger, resolver, feed, seal }
+    }
+
+    /// Decides about a call and keeps it.
+    pub async fn track(
+        &self,
+        caller: &Caller,
+        request: v1::TrackRequest,
+    ) -> Result<v1::TrackResponse, DoorError> {
+        self.begin(caller, request).await?.finish().await
+    }
+
+    /// Decides about calls in order, then waits for all of them at once.
+    pub async fn track_batch(
+        &self,
+        caller: &Caller,
+        request: v1::TrackBatchRequest,
+    ) -> Result<v1::TrackBatchResponse, DoorError> {
+        bounded("requests", request.requests.len())?;
+        let mut begun = Vec::with_capacity(request.requests.len());
+        for request in request.requests {
+            begun.push(self.begin(caller, request).await);
+        }
+        let mut results = Vec::with_capacity(begun.len());
+        for tracking in begun {
+            let tracked = match tracking {
+                Ok(tracking) => tracking.finish().await,
+                Err(error) => Err(error),
+            };
+            let result = match tracked {
+                Ok(response) => v1::track_result::Result::Response(response),
+                Err(error) => v1::track_result::Result::Error(item_error(&error)),
+            };
+            results.push(v1::TrackResult { result: Some(result) });
+        }
+        Ok(v1::TrackBatchResponse { results })
+    }
+
+    /// Decides as [`Door::track`] would, and keeps nothing.
+    pub async fn check(
+        &self,
+        caller: &Caller,
+        request: v1::CheckRequest,
+    ) -> Result<v1::CheckResponse, DoorError> {
+        let event = checked_event(request.event)?;
+        let verdict = match self.subject(caller, &request.tenant_id, &request.api_key, Mode::Decide).await? {
+            Asked::Refused(verdict) => verdict,
+            Asked::Suspended { .. } => suspended(),
+            Asked::Tenant { entry, key_id } => {
+                let subject = subject(&entry, key_id.as_ref());
+                let decision = self.ledger.admission.check(subject, &event).await?;
+                verdict::verdict(&decision, &entry.policy)
+            }
+        };
+        Ok(v1::CheckResponse { verdict: Some(verdict) })
+    }
+
+    /// The state of all limits of a tenant.
+    pub async fn limits(
+        &self,
+        caller: &Caller,
+        request: v1::GetLimitsRequest,
+    ) -> Result<v1::GetLimitsResponse, DoorError> {
+        let mut check = Check::default();
+        check.bytes("endpoint", &request.endpoint, 1_024);
+        let consumers = check.consumers("consumers", request.consumers);
+        check.done()?;
+        let entry = self.resolver.tenant(caller, &request.tenant_id).await?;
+        let event = Event { endpoint: request.endpoint, consumers, weight: 1, ..Event::default() };
+        let decision = self.ledger.admission.limits(subject(&entry, caller.key_id.as_ref()), &event).await?;
+        Ok(v1::GetLimitsResponse {
+            plan: entry.policy.plan.slug.as_ref().to_owned(),
+            plan_version: i32::try_from(entry.policy.plan.version).unwrap_or(i32::MAX),
+            limits: decision.limits.iter().map(verdict::limit).collect(),
+            credits_remaining_micros: decision.balance_micros,
+        })
+    }
+
+    async fn begin(&self, caller: &Caller, request: v1::TrackRequest) -> Result<Tracking, DoorError> {
+        let mode = self.mode(caller, &request)?;
+        let event = checked_event(request.event)?;
+        match self.subject(caller, &request.tenant_id, &request.api_key, mode).await? {
+            Asked::Refused(verdict) => Ok(Tracking::Refused(refused(verdict, event.id))),
+            Asked::Suspended { entry, key_id } => {
+                let id = event.id.clone();
+                let subject = subject(&entry, key_id.as_ref());
+                self.ledger.admission.turn_away(subject, event, DenialReason::TenantSuspended)?;
+                Ok(Tracking::Refused(refused(suspended(), id)))
+            }
+            Asked::Tenant { entry, key_id } => {
+                let subject = subject(&entry, key_id.as_ref());
+                let admitted = self.ledger.admission.admit(subject, mode, event).await?;
+                Ok(Tracking::Admitted { admitted, tenant: entry, mode })
+            }
+        }
+    }
+
+    fn mode(&self, caller: &Caller, request: &v1::TrackRequest) -> Result<Mode, DoorError> {
+        match v1::TrackMode::try_from(request.mode) {
+            Ok(v1::TrackMode::Unspecified | v1::TrackMode::Decide) => Ok(Mode::Decide),
+            Ok(v1::TrackMode::Record) => Ok(Mode::Record),
+            Ok(v1::TrackMode::Import) => {
+                caller.require(Permission::UsageImport)?;
+                if request.event.as_ref().is_some_and(|event| event.id.is_empty()) {
+                    return Err(Invalid::field("event.id", "is missing: history is kept once by its id").into());
+                }
+                Ok(Mode::Import)
+            }
+            Err(_) => Err(Invalid::field("mode", format!("{} is no mode", request.mode)).into()),
+        }
+    }
+
+    /// For whom the caller asks. What has happened is recorded for a suspended tenant too.
+    async fn subject(
+        &self,
+        caller: &Caller,
+        tenant_id: &str,
+        api_key: &str,
+        mode: Mode,
+    ) -> Result<Asked, DoorError> {
+        match self.resolver.resolve(caller, tenant_id, api_key).await? {
+            Resolved::Refused { reason, denied_by } => {
+                Ok(Asked::Refused(verdict::refused_at_the_door(reason, &denied_by)))
+            }
+            Resolved::Tenant { entry, key_id } => {
+                if entry.state == TenantState::Suspended && mode == Mode::Decide {
+                    return Ok(Asked::Suspended { entry, key_id });
+                }
+                Ok(Asked::Tenant { entry, key_id })
+            }
+        }
+    }
+}
+
+/// For whom a caller asks.
+#[derive(Debug)]
+enum Asked {
+    Tenant { entry: Arc<TenantEntry>, key_id: Option<Arc<str>> },
+    Suspended { entry: Arc<TenantEntry>, key_id: Option<Arc<str>> },
+    Refused(v1::Verdict),
+}
+
+impl Tracking {
+    async fn finish(self) -> Result<v1::TrackResponse, DoorError> {
+        match self {
+            Self::Refused(response) => Ok(response),
+            Self::Admitted { admitted, tenant, mode } => Ok(answer(admitted.finish().await?, &tenant, mode)),
+        }
+    }
+}
+
+fn answer(tracked: Tracked, tenant: &TenantEntry, mode: Mode) -> v1::TrackResponse {
+    let mut verdict = verdict::verdict(&tracked.decision, &tenant.policy);
+    if mode != Mode::Decide {
+        verdict.decision = v1::Decision::Unspecified.into();
+    }
+    v1::TrackResponse {
+        verdict: Some(verdict),
+        durability: durability(tracked.kept).into(),
+        event_id: tracked.event_id,
+        replayed: tracked.replayed,
+    }
+}
+
+fn refused(verdict: v1::Verdict, event_id: String) -> v1::TrackResponse {
+    v1::TrackResponse { verdict: Some(verdict), event_id, ..v1::TrackResponse::default() }
+}
+
+fn suspended() -> v1::Verdict {
+    verdict::refused_at_the_door(DenialReason::TenantSuspended, "")
+}
+
+const fn durability(kept: bool) -> v1::Durability {
+    if kept { v1::Durability::Committed } else { v1::Durability::Unspecified }
+}
+
+fn subject<'a>(entry: &'a TenantEntry, api_key: Option<&'a Arc<str>>) -> Subject<'a> {
+    Subject { tenant: &entry.id, policy: &entry.policy, api_key }
+}
+
+fn checked_event(event: Option<v1::UsageEvent>) -> Result<Event, Invalid> {
+    let mut check = Check::default();
+    let event = event::event(&mut check, event);
+    check.done()?;
+    Ok(event)
+}
+
+fn bounded(field: &str, count: usize) -> Result<(), Invalid> {
+    if count == 0 || count > BATCH_MAX {
+        return Err(Invalid::field(field, format!("has {count} entries; 1 to {BATCH_MAX} are allowed")));
+    }
+    Ok(())
+}
+
+/// An error of one item of several.
+fn item_error(error: &DoorError) -> v1::ItemError {
+    let status = crate::api::status::from_fault(error);
+    v1::ItemError {
+        code: status.code().into(),
+        reason: crate::api::status::reason_name(error.reason()).to_owned(),
+        message: status.message().to_owned(),
+        field: error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,149 @@
+//! `WatchUsage`: a snapshot, then absolute updates, as the fold goes on (rule J).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use prost::Message as _;
+use tokio::time::Instant;
+use tollgate_client::v1;
+use tollgate_client::v1::watch_usage_response::Payload;
+
+use super::{Door, DoorError, timestamp, verdict};
+use crate::api::query;
+use crate::gate::decision::LimitKind;
+use crate::identity::caller::Caller;
+use crate::identity::directory::TenantEntry;
+use crate::identity::seal::{self, Digest};
+use crate::ledger::account::Account;
+use crate::ledger::stamp::Position;
+use crate::live::feed::Folded;
+
+/// Between two updates of one stream.
+const UPDATE: Duration = Duration::from_millis(500);
+/// After this long without an update a sign of life is sent.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// One stream.
+#[derive(Debug)]
+struct Watching {
+    door: Door,
+    tenant: Arc<TenantEntry>,
+    folded: tokio::sync::watch::Receiver<Folded>,
+    position: Position,
+    sent_at: Instant,
+}
+
+impl Door {
+    /// Watches a tenant, from a snapshot on.
+    pub async fn watch(
+        &self,
+        caller: &Caller,
+        request: v1::WatchUsageRequest,
+    ) -> Result<impl Stream<Item = Result<v1::WatchUsageResponse, DoorError>> + use<>, DoorError> {
+        let tenant = self.resolver.tenant(caller, &request.tenant_id).await?;
+        if !request.resume_token.is_empty() {
+            let seen = self.open_token(&tenant.id, &request.resume_token)?;
+            // What the client has seen was wholly folded, so a restart has it too.
+            self.ledger.reach(seen).await?;
+        }
+        // Subscribed before the snapshot is read: nothing that is folded in between is missed.
+        let folded = self.feed.subscribe(&tenant.id);
+        let position = self.ledger.folded();
+        let account = self.ledger.accounts.get(&tenant.id).await?.account;
+        let watching = Watching { door: self.clone(), tenant, folded, position, sent_at: Instant::now() };
+        let state = watching.state(&account).await?;
+        let first = watching.response(Payload::Snapshot(state));
+        let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
+            let mut watching = watching?;
+            match watching.next().await {
+                Ok(Some(response)) => Some((Ok(response), Some(watching))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), rest))
+    }
+
+    fn open_token(&self, tenant: &str, token: &str) -> Result<Position, DoorError> {
+        let (position, signature) = token.split_once('.').ok_or(DoorError::ResumeToken)?;
+        let position = seal::from_hex(position).ok_or(DoorError::ResumeToken)?;
+        let signature = seal::from_hex(signature).ok_or(DoorError::ResumeToken)?;
+        if !seal::equal(&signature, &self.signature(tenant, &position)) {
+            return Err(DoorError::ResumeToken);
+        }
+        Position::decode(position.as_slice()).map_err(|_| DoorError::ResumeToken)
+    }
+
+    fn token(&self, tenant: &str, position: Position) -> String {
+        let position = position.encode_to_vec();
+        format!("{}.{}", seal::to_hex(&position), seal::to_hex(&self.signature(tenant, &position)))
+    }
+
+    /// A position has a known length, so that it cannot be mistaken for the end of a tenant's id.
+    fn signature(&self, tenant: &str, position: &[u8]) -> Digest {
+        self.seal.digest(&[tenant.as_bytes(), &position.len().to_le_bytes(), position])
+    }
+}
+
+impl Watching {
+    /// The next update or sign of life; `None`: the server is ending.
+    async fn next(&mut self) -> Result<Option<v1::WatchUsageResponse>, DoorError> {
+        tokio::time::sleep_until(self.sent_at + UPDATE).await;
+        let payload = match tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.folded.changed()).await {
+            Ok(Ok(())) => {
+                let folded = self.folded.borrow_and_update().clone();
+                self.position = folded.position;
+                match folded.account {
+                    Some(account) => Payload::Update(self.state(&account).await?),
+                    None => Payload::Heartbeat(v1::Heartbeat {}),
+                }
+            }
+            Ok(Err(_)) => return Ok(None),
+            Err(_) => Payload::Heartbeat(v1::Heartbeat {}),
+        };
+        self.sent_at = Instant::now();
+        Ok(Some(self.response(payload)))
+    }
+
+    async fn state(&self, account: &Account) -> Result<v1::UsageState, DoorError> {
+        Ok(v1::UsageState {
+            tenant_id: self.tenant.id.as_ref().to_owned(),
+            totals: Some(query::totals(&account.totals)),
+            wallet: Some(v1::WalletState {
+                balance_micros: account.balance_micros(),
+                held_micros: account.held_micros(),
+                overage_micros: account.overage_micros,
+            }),
+            quotas: self.quotas(account),
+        })
+    }
+
+    /// The quotas of the plan, with what the ledger has counted in the current period.
+    fn quotas(&self, account: &Account) -> Vec<v1::LimitState> {
+        let policy = &self.tenant.policy;
+        let period = policy.period.containing(self.door.ledger.now());
+        let quotas = policy.quotas.iter().map(|quota| {
+            let used = account.quota_used(quota.key, period.start);
+            crate::gate::decision::LimitState {
+                name: Arc::clone(&quota.name),
+                kind: LimitKind::Quota,
+                unit: Arc::clone(&quota.unit),
+                limit: quota.limit,
+                remaining: quota.limit.map(|limit| limit.saturating_sub(used).max(0)),
+                window: period.end.since(period.start),
+                reset_at: period.end,
+            }
+        });
+        quotas.map(|state| verdict::limit(&state)).collect()
+    }
+
+    fn response(&self, payload: Payload) -> v1::WatchUsageResponse {
+        let token = self.door.token(&self.tenant.id, self.position);
+        v1::WatchUsageResponse {
+            payload: Some(payload),
+            resume_token: token,
+            as_of: Some(timestamp(self.door.ledger.as_of())),
+        }
+    }
+}
