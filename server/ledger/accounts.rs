@@ -50,8 +50,11 @@ impl Accounts {
     }
 
     /// Replaces each account whose revision is still the same; answers which were, in order, with their new revision.
-    pub async fn replace(&self, accounts: &[KeptAccount]) -> Result<Vec<Replaced>, StoreError> {
-        let documents = accounts.iter().map(|kept| Document {
+    pub async fn replace(
+        &self,
+        accounts: impl Iterator<Item = &KeptAccount>,
+    ) -> Result<Vec<Replaced>, StoreError> {
+        let documents = accounts.map(|kept| Document {
             kind: KIND,
             id: kept.tenant.as_ref().to_owned(),
             revision: kept.revision,
@@ -59,7 +62,8 @@ impl Accounts {
             unique: Vec::new(),
             ranges: due(&kept.account).map(|at| (DUE, sortable(at))).into_iter().collect(),
         });
-        self.documents.replace_many(documents.collect()).await
+        let documents = documents.collect();
+        self.documents.replace_many(documents).await
     }
 
     /// Tenants in whose accounts something ended before `now`, the earliest first.

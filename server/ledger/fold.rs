@@ -22,7 +22,6 @@ use crate::ledger::queue::Queue;
 use crate::ledger::rollups::Rollups;
 use crate::ledger::stamp::Position;
 use crate::store::{Document, Documents, StoreError};
-use crate::time::Timestamp;
 
 mod round;
 mod rows;
@@ -71,7 +70,7 @@ pub struct FoldedRound<'a> {
     /// The last batch of it.
     pub position: Position,
     /// The accounts that it changed, as they are now.
-    pub accounts: &'a [(Arc<str>, Arc<Account>)],
+    pub accounts: Vec<(&'a Arc<str>, &'a Account)>,
 }
 
 /// The fold did not get on.
@@ -178,14 +177,15 @@ impl Fold {
         failpoint::reached(Point::FoldAfterRollups);
         // Before the accounts: whoever reads one knows by its position which of these are in it.
         self.parts.cuts.observe(&round.postings());
-        let accounts = self.write_accounts(&round).await?;
+        let changed = self.write_accounts(&round).await?;
         failpoint::reached(Point::FoldAfterAccounts);
         failpoint::reached(Point::FoldBeforeDone);
         self.move_to(last).await?;
-        let folded = FoldedRound { position: last, accounts: &accounts };
+        let folded = FoldedRound { position: last, accounts: self.cache.accounts(&changed) };
         for observer in &self.parts.observers {
             observer.folded(&folded);
         }
+        self.cache.shrink(&changed);
         Ok(true)
     }
 
@@ -220,13 +220,6 @@ impl Fold {
             error!(error = %failure, "could not trim the journal: {failure}");
         }
     }
-}
-
-/// A moment of the accounts' own time: the newest decision among them.
-#[must_use]
-pub fn newest(accounts: &[(Arc<str>, Arc<Account>)]) -> Timestamp {
-    let moments = accounts.iter().map(|(_, account)| account.decided_at_micros);
-    Timestamp::from_micros(moments.max().unwrap_or_default())
 }
 
 fn document_id(slot: u32) -> String {

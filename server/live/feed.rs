@@ -43,9 +43,10 @@ impl FoldObserver for Feed {
         if watched.is_empty() {
             return;
         }
-        for (tenant, account) in round.accounts {
-            if let Some(sender) = watched.get(tenant) {
-                sender.send_replace(Folded { account: Some(Arc::clone(account)), position: round.position });
+        for (tenant, account) in &round.accounts {
+            if let Some(sender) = watched.get(*tenant) {
+                let account = Some(Arc::new(Account::clone(account)));
+                sender.send_replace(Folded { account, position: round.position });
             }
         }
     }

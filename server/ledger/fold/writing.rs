@@ -25,6 +25,20 @@ pub(super) struct Cache {
     accounts: HashMap<Arc<str>, KeptAccount>,
 }
 
+impl Cache {
+    /// Those tenants' accounts, as they were last written.
+    pub(super) fn accounts<'a>(&'a self, tenants: &'a HashSet<Arc<str>>) -> Vec<(&'a Arc<str>, &'a Account)> {
+        tenants.iter().filter_map(|tenant| Some((tenant, &self.accounts.get(tenant)?.account))).collect()
+    }
+
+    /// Forgets the accounts of other tenants, if there are too many.
+    pub(super) fn shrink(&mut self, tenants: &HashSet<Arc<str>>) {
+        if self.accounts.len() > ACCOUNTS_MAX {
+            self.accounts.retain(|tenant, _| tenants.contains(tenant));
+        }
+    }
+}
+
 impl Fold {
     pub(super) async fn write_rollups(&mut self, round: &Round) -> Result<(), FoldError> {
         let changes = round.rollup_changes();
@@ -75,44 +89,34 @@ impl Fold {
         Ok(())
     }
 
-    /// Answers the accounts that were changed, as they are now.
-    pub(super) async fn write_accounts(
-        &mut self,
-        round: &Round,
-    ) -> Result<Vec<(Arc<str>, Arc<Account>)>, FoldError> {
+    /// Answers the tenants whose accounts were changed.
+    pub(super) async fn write_accounts(&mut self, round: &Round) -> Result<HashSet<Arc<str>>, FoldError> {
         let changes = round.by_tenant();
         let mut pending = changes.keys().cloned().collect::<HashSet<_>>();
         while !pending.is_empty() {
             let tenants = pending.iter().cloned().collect::<Vec<_>>();
             self.read_accounts(&tenants).await?;
-            let mut changed = Vec::with_capacity(tenants.len());
-            for tenant in &tenants {
-                let Some(kept) = self.cache.accounts.get_mut(tenant) else { continue };
-                if absorb(&mut kept.account, &changes[tenant], round.position) {
-                    changed.push(kept.clone());
+            let mut changed = HashSet::with_capacity(tenants.len());
+            for tenant in tenants {
+                let Some(kept) = self.cache.accounts.get_mut(&tenant) else { continue };
+                if absorb(&mut kept.account, &changes[&tenant], round.position) {
+                    changed.insert(tenant);
                 }
             }
-            let replaced = self.accounts.replace(&changed).await?;
+            let kept = changed.iter().filter_map(|tenant| self.cache.accounts.get(tenant));
+            let replaced = self.accounts.replace(kept).await?;
             pending.clear();
-            for (kept, replaced) in changed.into_iter().zip(replaced) {
-                match (replaced, self.cache.accounts.get_mut(&kept.tenant)) {
+            for (tenant, replaced) in changed.into_iter().zip(replaced) {
+                match (replaced, self.cache.accounts.get_mut(&tenant)) {
                     (Replaced::Yes { revision }, Some(cached)) => cached.revision = revision,
                     _ => {
-                        self.cache.accounts.remove(&kept.tenant);
-                        pending.insert(kept.tenant);
+                        self.cache.accounts.remove(&tenant);
+                        pending.insert(tenant);
                     }
                 }
             }
         }
-        let accounts = changes.keys().filter_map(|tenant| {
-            let kept = self.cache.accounts.get(tenant)?;
-            Some((Arc::clone(tenant), Arc::new(kept.account.clone())))
-        });
-        let accounts = accounts.collect();
-        if self.cache.accounts.len() > ACCOUNTS_MAX {
-            self.cache.accounts.retain(|tenant, _| changes.contains_key(tenant));
-        }
-        Ok(accounts)
+        Ok(changes.into_keys().collect())
     }
 
     async fn read_accounts(&mut self, tenants: &[Arc<str>]) -> Result<(), FoldError> {

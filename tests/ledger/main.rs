@@ -1,0 +1,6 @@
+//! The ledger over its real stores, without a door: what admission promised is what the fold makes of it.
+
+mod admission;
+mod desk;
+mod reservations;
+mod time;
