@@ -22,6 +22,7 @@ pub mod live;
 
 pub mod adapters;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod data_directory;

@@ -209,7 +209,9 @@ impl Door {
             Ok(v1::TrackMode::Import) => {
                 caller.require(Permission::UsageImport)?;
                 if request.event.as_ref().is_some_and(|event| event.id.is_empty()) {
-                    return Err(Invalid::field("event.id", "is missing: history is kept once by its id").into());
+                    return Err(
+                        Invalid::field("event.id", "is missing: history is kept once by its id").into()
+                    );
                 }
                 Ok(Mode::Import)
             }

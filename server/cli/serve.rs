@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::front::{Front, Reflects};
 use crate::api::serve::{Drained, Port};
+use crate::app::{App, Secrets};
 use crate::config::Config;
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
 use crate::tasks::Tasks;
+use crate::time::SystemClock;
 use crate::{failpoint, telemetry};
 
 /// `SIGXFSZ`, which the system sends when a file would grow over its limit.
@@ -51,8 +54,13 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
     tasks.spawn(telemetry::keep_up(tasks.stopping()));
     let front = Front::new(if config.server.reflects() { Reflects::Yes } else { Reflects::No });
     tracing::info!(address = %port.address(), "listening on {}", port.address());
-    let drained = port.serve(front, &config, stop).await?;
-    if drained == Drained::OutOfTime {
+    let secrets = Secrets { pepper: data.pepper()?, operator_key: operator.secret };
+    let (served, worked) = tokio::join!(
+        port.serve(front.clone(), &config, stop.clone()),
+        work(&front, &config, &data, &secrets, &tasks, &stop),
+    );
+    worked?;
+    if served? == Drained::OutOfTime {
         tracing::warn!("some calls were cut: they took longer than {} s to end", config.server.drain_seconds);
     }
     if !tasks.stop(config.server.drain_patience()).await {
@@ -60,6 +68,38 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Puts the rooms behind the front, and watches that the journal can be written. Whatever fails here ends the server.
+async fn work(
+    front: &Front,
+    config: &Config,
+    data: &DataDirectory,
+    secrets: &Secrets,
+    tasks: &Tasks,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let worked = async {
+        let app = App::start(config, data.path(), secrets, Arc::new(SystemClock), tasks).await?;
+        front.open(app.services(), app.http()).await;
+        tracing::info!("ready: the ledger is recovered");
+        let failed = app.ledger.failed();
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = failed.cancelled() => Err(JournalFailed.into()),
+        }
+    };
+    let worked = worked.await;
+    stop.cancel();
+    worked
+}
+
+/// The journal cannot be written. A sync that failed is never tried again: what is on the disk is found out at the next
+/// start.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the journal cannot be written; all that was acknowledged is kept, and is found again at the next start"
+)]
+struct JournalFailed;
 
 fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {
     let environment = std::env::vars_os()

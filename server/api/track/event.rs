@@ -78,7 +78,10 @@ impl Check {
         match micros(duration) {
             Some(micros @ 0..=DAY) => Some(micros),
             _ => {
-                self.wrong(field, format!("is {} s and {} ns; 0 to one day is allowed", duration.seconds, duration.nanos));
+                self.wrong(
+                    field,
+                    format!("is {} s and {} ns; 0 to one day is allowed", duration.seconds, duration.nanos),
+                );
                 None
             }
         }
@@ -91,7 +94,10 @@ impl Check {
             _ => {
                 let (least, most) = (min / SECOND, max / SECOND);
                 let prost_types::Duration { seconds, nanos } = duration;
-                self.wrong(field, format!("is {seconds} s and {nanos} ns; {least} s to {most} s are allowed"));
+                self.wrong(
+                    field,
+                    format!("is {seconds} s and {nanos} ns; {least} s to {most} s are allowed"),
+                );
                 min
             }
         }
@@ -126,7 +132,10 @@ impl Check {
         }
         for (name, part) in [("cached_input", cached_input), ("cache_write_input", cache_write_input)] {
             if part > input {
-                self.wrong(&format!("{field}.{name}"), format!("is {part}, more than input, which is {input}"));
+                self.wrong(
+                    &format!("{field}.{name}"),
+                    format!("is {part}, more than input, which is {input}"),
+                );
             }
         }
         Some(Tokens { input, output, cached_input, cache_write_input })
@@ -137,7 +146,10 @@ impl Check {
         for (name, amount) in quantities.iter().take(QUANTITIES_MAX) {
             self.map_name(field, name);
             if !(0..=MICROS_MAX).contains(amount) {
-                self.wrong(&format!("{field}[{name:?}]"), format!("is {amount}; 0 to {MICROS_MAX} are allowed"));
+                self.wrong(
+                    &format!("{field}[{name:?}]"),
+                    format!("is {amount}; 0 to {MICROS_MAX} are allowed"),
+                );
             }
         }
     }
@@ -169,7 +181,10 @@ impl Check {
         let mut names = Vec::with_capacity(consumers.len().min(CONSUMERS_MAX));
         for (place, consumer) in consumers.into_iter().take(CONSUMERS_MAX).enumerate() {
             let Some(kind) = consumer_kind(consumer.kind()) else {
-                self.wrong(&format!("{field}[{place}].kind"), format!("{} is no kind of consumer", consumer.kind));
+                self.wrong(
+                    &format!("{field}[{place}].kind"),
+                    format!("{} is no kind of consumer", consumer.kind),
+                );
                 continue;
             };
             if consumer.id.is_empty() || consumer.id.len() > NAME_BYTES_MAX {
@@ -258,7 +273,9 @@ fn wrong_id(id: &str) -> Option<String> {
     if id.len() > ID_BYTES_MAX {
         return Some(format!("has {} characters; at most {ID_BYTES_MAX} are allowed", id.len()));
     }
-    let odd = id.chars().find(|letter| !matches!(letter, 'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | ':' | '-'));
+    let odd = id
+        .chars()
+        .find(|letter| !matches!(letter, 'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | ':' | '-'));
     odd.map(|letter| format!("has {letter:?}; only A-Z a-z 0-9 . _ : - are allowed"))
 }
 
@@ -290,7 +307,11 @@ mod tests {
     use super::*;
 
     fn valid() -> v1::UsageEvent {
-        v1::UsageEvent { service: "search".into(), endpoint: "/v1/search".into(), ..v1::UsageEvent::default() }
+        v1::UsageEvent {
+            service: "search".into(),
+            endpoint: "/v1/search".into(),
+            ..v1::UsageEvent::default()
+        }
     }
 
     /// Checks an event that is wrong in one field alone.
@@ -351,12 +372,24 @@ mod tests {
         let tokens = |input, cached_input| Some(v1::Tokens { input, cached_input, ..v1::Tokens::default() });
         check(|event| event.tokens = tokens(-1, -1), "event.tokens.input");
         check(|event| event.tokens = tokens(5, 6), "event.tokens.cached_input");
-        check(|event| event.consumers = vec![v1::Consumer { kind: 0, id: "1".into() }], "event.consumers[0].kind");
-        check(|event| event.consumers = vec![v1::Consumer { kind: 9, id: "1".into() }], "event.consumers[0].kind");
-        check(|event| event.consumers = vec![v1::Consumer { kind: 1, id: String::new() }], "event.consumers[0].id");
+        check(
+            |event| event.consumers = vec![v1::Consumer { kind: 0, id: "1".into() }],
+            "event.consumers[0].kind",
+        );
+        check(
+            |event| event.consumers = vec![v1::Consumer { kind: 9, id: "1".into() }],
+            "event.consumers[0].kind",
+        );
+        check(
+            |event| event.consumers = vec![v1::Consumer { kind: 1, id: String::new() }],
+            "event.consumers[0].id",
+        );
         check(|event| drop(event.quantities.insert("bytes".into(), -1)), "event.quantities[\"bytes\"]");
         check(|event| drop(event.quantities.insert("a$".into(), 1)), "event.quantities[\"a$\"]");
-        check(|event| event.dimensions = (0..17).map(|n| (n.to_string(), String::new())).collect(), "event.dimensions");
+        check(
+            |event| event.dimensions = (0..17).map(|n| (n.to_string(), String::new())).collect(),
+            "event.dimensions",
+        );
         check(|event| drop(event.metadata.insert("m".into(), "x".repeat(1_025))), "event.metadata[\"m\"]");
     }
 }

@@ -73,8 +73,7 @@ impl Door {
             ttl,
             additional_micros,
         };
-        let extended =
-            self.ledger.admission.extend(subject(&entry, caller.key_id.as_ref()), order).await?;
+        let extended = self.ledger.admission.extend(subject(&entry, caller.key_id.as_ref()), order).await?;
         let allowed = extended.decision.verdict == crate::gate::decision::Verdict::Allowed;
         Ok(v1::ExtendResponse {
             verdict: Some(verdict::verdict(&extended.decision, &entry.policy)),

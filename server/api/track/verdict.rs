@@ -55,9 +55,12 @@ fn deny(verdict: &mut v1::Verdict, refusal: &Refusal, decision: &Decision, polic
 fn message(refusal: &Refusal, decision: &Decision) -> String {
     let by = &refusal.denied_by;
     let limit = decision.limits.iter().find(|limit| limit.name == *by);
-    let amount = limit.and_then(|limit| Some(format!(" of {} {}", limit.limit?, limit.unit))).unwrap_or_default();
+    let amount =
+        limit.and_then(|limit| Some(format!(" of {} {}", limit.limit?, limit.unit))).unwrap_or_default();
     match refusal.reason {
-        DenialReason::PlanRequired => "the endpoint is premium, and the plan has no premium access".to_owned(),
+        DenialReason::PlanRequired => {
+            "the endpoint is premium, and the plan has no premium access".to_owned()
+        }
         DenialReason::FeatureNotInPlan => format!("the plan does not have the feature `{by}`"),
         DenialReason::RateLimited => format!("the rate limit `{by}`{amount} is reached"),
         DenialReason::QuotaExceeded => format!("the quota `{by}`{amount} is used up"),
