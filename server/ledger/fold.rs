@@ -139,6 +139,7 @@ impl Fold {
                 Ok(true) => {
                     let as_of = if self.position >= head { low_water } else { progress.as_of() };
                     progress.advance(self.position, as_of);
+                    self.trim().await;
                 }
                 Ok(false) if stop.is_cancelled() => return,
                 Ok(false) => {
