@@ -118,7 +118,6 @@ impl App {
     }
 
     /// The HTTP edge.
-    #[must_use]
     pub fn http(&self) -> Router {
         Router::new()
     }

@@ -184,7 +184,7 @@ impl Door {
     }
 
     async fn begin(&self, caller: &Caller, request: v1::TrackRequest) -> Result<Tracking, DoorError> {
-        let mode = self.mode(caller, &request)?;
+        let mode = mode(caller, &request)?;
         let event = checked_event(request.event)?;
         match self.subject(caller, &request.tenant_id, &request.api_key, mode).await? {
             Asked::Refused(verdict) => Ok(Tracking::Refused(refused(verdict, event.id))),
@@ -199,23 +199,6 @@ impl Door {
                 let admitted = self.ledger.admission.admit(subject, mode, event).await?;
                 Ok(Tracking::Admitted { admitted, tenant: entry, mode })
             }
-        }
-    }
-
-    fn mode(&self, caller: &Caller, request: &v1::TrackRequest) -> Result<Mode, DoorError> {
-        match v1::TrackMode::try_from(request.mode) {
-            Ok(v1::TrackMode::Unspecified | v1::TrackMode::Decide) => Ok(Mode::Decide),
-            Ok(v1::TrackMode::Record) => Ok(Mode::Record),
-            Ok(v1::TrackMode::Import) => {
-                caller.require(Permission::UsageImport)?;
-                if request.event.as_ref().is_some_and(|event| event.id.is_empty()) {
-                    return Err(
-                        Invalid::field("event.id", "is missing: history is kept once by its id").into()
-                    );
-                }
-                Ok(Mode::Import)
-            }
-            Err(_) => Err(Invalid::field("mode", format!("{} is no mode", request.mode)).into()),
         }
     }
 
@@ -255,6 +238,21 @@ impl Tracking {
             Self::Refused(response) => Ok(response),
             Self::Admitted { admitted, tenant, mode } => Ok(answer(admitted.finish().await?, &tenant, mode)),
         }
+    }
+}
+
+fn mode(caller: &Caller, request: &v1::TrackRequest) -> Result<Mode, DoorError> {
+    match v1::TrackMode::try_from(request.mode) {
+        Ok(v1::TrackMode::Unspecified | v1::TrackMode::Decide) => Ok(Mode::Decide),
+        Ok(v1::TrackMode::Record) => Ok(Mode::Record),
+        Ok(v1::TrackMode::Import) => {
+            caller.require(Permission::UsageImport)?;
+            if request.event.as_ref().is_some_and(|event| event.id.is_empty()) {
+                return Err(Invalid::field("event.id", "is missing: history is kept once by its id").into());
+            }
+            Ok(Mode::Import)
+        }
+        Err(_) => Err(Invalid::field("mode", format!("{} is no mode", request.mode)).into()),
     }
 }
 

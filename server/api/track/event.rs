@@ -384,12 +384,12 @@ mod tests {
             |event| event.consumers = vec![v1::Consumer { kind: 1, id: String::new() }],
             "event.consumers[0].id",
         );
-        check(|event| drop(event.quantities.insert("bytes".into(), -1)), "event.quantities[\"bytes\"]");
-        check(|event| drop(event.quantities.insert("a$".into(), 1)), "event.quantities[\"a$\"]");
+        check(|event| event.quantities = [("bytes".into(), -1)].into(), "event.quantities[\"bytes\"]");
+        check(|event| event.quantities = [("a$".into(), 1)].into(), "event.quantities[\"a$\"]");
         check(
             |event| event.dimensions = (0..17).map(|n| (n.to_string(), String::new())).collect(),
             "event.dimensions",
         );
-        check(|event| drop(event.metadata.insert("m".into(), "x".repeat(1_025))), "event.metadata[\"m\"]");
+        check(|event| event.metadata = [("m".into(), "x".repeat(1_025))].into(), "event.metadata[\"m\"]");
     }
 }
