@@ -10,6 +10,8 @@ pub mod decision;
 mod fixture;
 pub mod gates;
 pub mod hold;
+#[cfg(test)]
+mod model;
 pub mod pattern;
 pub mod period;
 pub mod policy;
