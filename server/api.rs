@@ -1,10 +1,17 @@
 //! The only door: gRPC and HTTP on one port. It turns messages into the rooms' words, asks a room, and turns the answer
 //! back.
 
+pub mod admin;
+pub mod auth;
 pub mod codec;
+mod convert;
 pub mod front;
 mod http;
+pub mod layers;
 mod measure;
+mod once;
+pub mod page;
+pub mod plans;
 mod query;
 mod reflection;
 pub mod resolve;

@@ -151,7 +151,8 @@ impl Requests {
     }
 }
 
-fn check_id(id: &str) -> Result<(), Invalid> {
+/// Whether a text can be the id of a request; an empty one is none.
+pub fn check_id(id: &str) -> Result<(), Invalid> {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
     if id.len() <= ID_LENGTH_MAX && id.bytes().all(letter) {
         return Ok(());

@@ -1,0 +1,122 @@
+//! `AdminService`: the tenants.
+
+use std::sync::Arc;
+
+use tollgate_client::v1;
+use tonic::{Request, Response, Status};
+
+use crate::api::convert::time::to_message;
+use crate::api::layers::auth::caller;
+use crate::api::once::{Call, once, whole};
+use crate::api::page::{List, Pages, page_size};
+use crate::api::rpc::admin_service_server::AdminService;
+use crate::api::status::from_fault;
+use crate::fault::Invalid;
+use crate::identity::requests::Requests;
+use crate::identity::tenant::TenantState;
+use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
+
+const TENANTS: List<'static> = List { method: "ListTenants", tenant: "", filter: &[] };
+
+/// `AdminService` over the tenants.
+#[derive(Clone, Debug)]
+pub struct AdminApi {
+    /// The tenants.
+    pub tenants: Arc<Tenants>,
+    /// The requests that were made before.
+    pub requests: Arc<Requests>,
+    /// The tokens of pages.
+    pub pages: Pages,
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminApi {
+    async fn create_tenant(
+        &self,
+        request: Request<v1::CreateTenantRequest>,
+    ) -> Result<Response<v1::CreateTenantResponse>, Status> {
+        let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
+        let request = &request.into_inner();
+        let (request_id, method) = (request.request_id.as_str(), "CreateTenant");
+        let call = Call { caller: &caller, method, request_id, request };
+        let answer = once(&self.requests, call, whole, |seed| async move {
+            let new = NewTenant {
+                seed,
+                id: request.tenant_id.clone(),
+                name: request.name.clone(),
+                plan: request.plan.clone(),
+                time_zone: request.time_zone.clone(),
+            };
+            let tenant = self.tenants.create(new).await?;
+            Ok::<_, TenantsError>(v1::CreateTenantResponse { tenant: Some(message(tenant)) })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<v1::GetTenantRequest>,
+    ) -> Result<Response<v1::GetTenantResponse>, Status> {
+        let id = named(&request.get_ref().tenant_id)?;
+        let tenant = self.tenants.get(id).await.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::GetTenantResponse { tenant: Some(message(tenant)) }))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let request = request.get_ref();
+        let size = page_size(request.page_size).map_err(|error| from_fault(&error))?;
+        let after =
+            self.pages.open_place(TENANTS, &request.page_token).map_err(|error| from_fault(&error))?;
+        let page = self.tenants.list(after.as_ref(), size).await.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::ListTenantsResponse {
+            tenants: page.records.into_iter().map(message).collect(),
+            next_page_token: self.pages.seal_place(TENANTS, page.next.as_ref()),
+        }))
+    }
+
+    async fn suspend_tenant(
+        &self,
+        request: Request<v1::SuspendTenantRequest>,
+    ) -> Result<Response<v1::SuspendTenantResponse>, Status> {
+        let request = request.get_ref();
+        let suspended = self.tenants.suspend(named(&request.tenant_id)?, &request.reason).await;
+        let tenant = suspended.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::SuspendTenantResponse { tenant: Some(message(tenant)) }))
+    }
+
+    async fn resume_tenant(
+        &self,
+        request: Request<v1::ResumeTenantRequest>,
+    ) -> Result<Response<v1::ResumeTenantResponse>, Status> {
+        let resumed = self.tenants.resume(named(&request.get_ref().tenant_id)?).await;
+        let tenant = resumed.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::ResumeTenantResponse { tenant: Some(message(tenant)) }))
+    }
+}
+
+fn named(tenant_id: &str) -> Result<&str, Status> {
+    if tenant_id.is_empty() {
+        return Err(from_fault(&Invalid::field("tenant_id", "is required")));
+    }
+    Ok(tenant_id)
+}
+
+fn message(subscriber: Subscriber) -> v1::Tenant {
+    let Subscriber { tenant, subscription } = subscriber;
+    let state = match tenant.state {
+        TenantState::Active => v1::TenantState::Active,
+        TenantState::Suspended => v1::TenantState::Suspended,
+    };
+    v1::Tenant {
+        id: tenant.id,
+        name: tenant.name,
+        state: state.into(),
+        plan: subscription.plan,
+        time_zone: tenant.time_zone,
+        create_time: Some(to_message(tenant.created_at)),
+        suspend_reason: tenant.suspend_reason,
+    }
+}

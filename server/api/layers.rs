@@ -1,0 +1,3 @@
+//! What stands before every method.
+
+pub mod auth;
