@@ -1,39 +1,43 @@
-//! `QueryUsage` and `ListEvents`: sums and rows of the ledger in the contract's words.
+//! `QueryUsage` and `ListEvents`: questions of the contract become those of the ledger, and answers go back.
+
+mod request;
+mod totals;
 
 use tollgate_client::v1;
 
-use crate::api::track::{Door, DoorError};
-use crate::fault::Invalid;
+use crate::api::query::request::{dimension, filter, granularity, is_fresh, moment};
+use crate::api::track::{Door, DoorError, timestamp};
 use crate::identity::caller::Caller;
-use crate::ledger::sums::Sums;
+use crate::insight::query::{UsageQuery, UsageRow};
 
-/// Sums in the contract's words.
-pub(super) fn totals(sums: &Sums) -> v1::UsageTotals {
-    v1::UsageTotals {
-        calls: sums.calls,
-        refused: sums.refused,
-        errors: sums.errors,
-        units: sums.units,
-        credits_micros: sums.credits_micros,
-        tokens: Some(v1::Tokens {
-            input: sums.tokens_input,
-            output: sums.tokens_output,
-            cached_input: sums.tokens_cached_input,
-            cache_write_input: sums.tokens_cache_write_input,
-        }),
-        quantities: sums.quantities.clone(),
-        latency: None,
-    }
-}
+pub(super) use totals::totals;
 
 impl Door {
     /// Sums usage.
     pub async fn query_usage(
         &self,
-        _caller: &Caller,
-        _request: v1::QueryUsageRequest,
+        caller: &Caller,
+        request: v1::QueryUsageRequest,
     ) -> Result<v1::QueryUsageResponse, DoorError> {
-        Err(Invalid::field("granularity", "not yet").into())
+        let tenant = self.resolver.tenant(caller, &request.tenant_id).await?;
+        let query = UsageQuery {
+            tenant: tenant.id.clone(),
+            start: moment("start", request.start)?,
+            end: moment("end", request.end)?,
+            granularity: granularity(request.granularity)?,
+            group_by: dimension("group_by", request.group_by)?,
+            filter: filter(request.filter)?,
+        };
+        if is_fresh(request.freshness)? {
+            self.ledger.fresh().await?;
+        }
+        let as_of = self.ledger.as_of();
+        let answer = query.answer(self.ledger.rollups.as_ref()).await?;
+        Ok(v1::QueryUsageResponse {
+            rows: answer.rows.into_iter().map(row).collect(),
+            totals: Some(totals(&answer.totals)),
+            as_of: Some(timestamp(as_of)),
+        })
     }
 
     /// Lists events.
@@ -42,6 +46,13 @@ impl Door {
         _caller: &Caller,
         _request: v1::ListEventsRequest,
     ) -> Result<v1::ListEventsResponse, DoorError> {
-        Err(Invalid::field("tenant_id", "not yet").into())
+        Err(crate::fault::Invalid::field("tenant_id", "not yet").into())
     }
 }
+
+fn row(row: UsageRow) -> v1::UsageRow {
+    v1::UsageRow { start: Some(timestamp(row.start)), value: row.value, totals: Some(totals(&row.sums)) }
+}
+
+#[cfg(test)]
+mod tests;

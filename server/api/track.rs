@@ -18,6 +18,7 @@ use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::directory::TenantEntry;
 use crate::identity::permission::Permission;
 use crate::identity::tenant::TenantState;
+use crate::insight::query::QueryError;
 use crate::ledger::admission::{AdmissionError, Admitted, Subject, Tracked};
 use crate::ledger::event::Event;
 use crate::ledger::progress::Late;
@@ -35,8 +36,8 @@ pub const BATCH_MAX: usize = 1_000;
 /// The door to the ledger: gRPC and HTTP come through here.
 #[derive(Clone, Debug)]
 pub struct Door {
-    ledger: Ledger,
-    resolver: Arc<Resolver>,
+    pub(in crate::api) ledger: Ledger,
+    pub(in crate::api) resolver: Arc<Resolver>,
     feed: Arc<Feed>,
     seal: Arc<crate::identity::seal::Seal>,
 }
@@ -62,6 +63,9 @@ pub enum DoorError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Usage could not be summed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// A resume token is none of ours, or belongs to another tenant.
     #[error("the resume token is not one of this tenant's")]
     ResumeToken,
@@ -76,6 +80,7 @@ impl Fault for DoorError {
             Self::Admission(error) => error.reason(),
             Self::Late(error) => error.reason(),
             Self::Store(error) => error.reason(),
+            Self::Query(error) => error.reason(),
             Self::ResumeToken => Reason::ResumeTokenInvalid,
         }
     }
@@ -84,6 +89,7 @@ impl Fault for DoorError {
         match self {
             Self::Invalid(error) => error.violations(),
             Self::Admission(error) => error.violations(),
+            Self::Query(error) => error.violations(),
             _ => &[],
         }
     }
