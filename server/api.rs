@@ -6,7 +6,7 @@ pub mod auth;
 pub mod codec;
 mod convert;
 pub mod front;
-mod http;
+pub mod http;
 pub mod layers;
 mod measure;
 mod once;
@@ -19,3 +19,5 @@ pub mod rpc;
 pub mod serve;
 pub mod status;
 pub mod track;
+
+pub use crate::api::reflection::DESCRIPTOR;

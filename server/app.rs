@@ -13,6 +13,7 @@ use crate::adapters::sqlite::documents::SqliteDocuments;
 use crate::adapters::sqlite::events::SqliteEvents;
 use crate::adapters::sqlite::journal::SqliteJournal;
 use crate::adapters::sqlite::rollups::SqliteRollups;
+use crate::api::http::Edge;
 use crate::api::resolve::Resolver;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
@@ -54,6 +55,7 @@ pub struct App {
     /// Who is asking.
     pub keyring: Arc<Keyring>,
     door: Door,
+    edge: Edge,
 }
 
 /// The server cannot start.
@@ -107,8 +109,16 @@ impl App {
             Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secrets.pepper, &secrets.operator_key));
         let resolver = Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring)));
         let door = Door::new(ledger.clone(), resolver, feed, Arc::new(Seal::new(&secrets.pepper, "token")));
-        let _tenants = Tenants::new(&documents, catalogue, subscriptions, directory, clock, default_plan);
-        Ok(Self { ledger, keyring, door })
+        let _tenants =
+            Tenants::new(&documents, catalogue, subscriptions, directory, Arc::clone(&clock), default_plan);
+        let edge = Edge {
+            door: door.clone(),
+            keyring: Arc::clone(&keyring),
+            clock,
+            reset_format: config.http.reset_format,
+            body_bytes_max: usize::try_from(config.limits.http_body_bytes.get()).unwrap_or(usize::MAX),
+        };
+        Ok(Self { ledger, keyring, door, edge })
     }
 
     /// The gRPC services.
@@ -119,6 +129,6 @@ impl App {
 
     /// The HTTP edge.
     pub fn http(&self) -> Router {
-        Router::new()
+        self.edge.clone().routes()
     }
 }

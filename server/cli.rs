@@ -4,6 +4,7 @@ pub mod bench;
 mod child;
 pub mod demo;
 pub mod import;
+pub mod running;
 pub mod serve;
 
 use std::error::Error;

@@ -9,13 +9,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::api::http::Problem;
-use crate::api::{measure, reflection};
+use crate::api::{measure, reflection, status};
+use crate::fault::{Fault, Reason};
 use crate::telemetry;
 
 /// Whether calls are taken.
@@ -116,19 +116,43 @@ fn ready_answer(readiness: Readiness) -> Response {
     }
 }
 
-async fn not_ready(request: Request) -> Response {
-    const WHY: &str = "the server is starting: it recovers its ledger";
-    if measure::is_grpc(request.headers()) {
-        return Status::unavailable(WHY).into_http();
+/// Calls cannot be served yet.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server is starting: it recovers its ledger")]
+struct Starting;
+
+impl Fault for Starting {
+    fn reason(&self) -> Reason {
+        Reason::StoreUnavailable
     }
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", WHY).into_response()
+}
+
+/// There is nothing at that path.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("there is no such method")]
+struct Nowhere;
+
+impl Fault for Nowhere {
+    fn reason(&self) -> Reason {
+        Reason::Unsupported
+    }
+}
+
+async fn not_ready(request: Request) -> Response {
+    failed(measure::is_grpc(request.headers()), &Starting)
 }
 
 async fn nowhere(request: Request) -> Response {
     if measure::is_grpc(request.headers()) {
-        return Status::unimplemented("no such method").into_http();
+        return failed(true, &Nowhere);
     }
     Problem::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "there is nothing at this path").into_response()
+}
+
+/// A fault, as the caller understands it.
+pub(super) fn failed(grpc: bool, fault: &dyn Fault) -> Response {
+    let status = status::from_fault(fault);
+    if grpc { status.into_http() } else { Problem::of_fault(&status).into_response() }
 }
 
 async fn wrong_method(request: Request) -> Response {

@@ -10,16 +10,15 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
-use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 use metrics::{Counter, Histogram, counter, histogram};
 use prost::Message as _;
-use tonic::{Code, Status};
+use tonic::Code;
 use tower::Service;
 
-use crate::api::front::Front;
-use crate::api::http::Problem;
+use crate::api::front::{Front, failed};
 use crate::api::reflection;
+use crate::fault::{Fault, Reason};
 use crate::telemetry::{self, CALL_SECONDS, CALLS};
 
 /// The paths over HTTP that are counted by name.
@@ -103,7 +102,7 @@ impl Service<Request<tonic::body::Body>> for Measured {
             let started = Instant::now();
             let answer = match AssertUnwindSafe(routes.call(request)).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
-                Err(_) => defect(&method.name, grpc),
+                Err(_) => failed(grpc, &Defect(Arc::clone(&method.name))),
             };
             method.seconds.record(started.elapsed());
             method.count(answer.status(), answer.headers());
@@ -117,14 +116,15 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The panic itself was told by the panic hook; its words are not for callers.
-fn defect(method: &str, grpc: bool) -> Response<axum::body::Body> {
-    const WHY: &str = "a defect of the server ended this call";
-    tracing::error!(method, "a defect ended a call of {method}");
-    if grpc {
-        return Status::internal(WHY).into_http();
+/// A call met a defect. What the defect said was told by the panic hook, and is not for callers.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("a defect ended a call of {0}")]
+struct Defect(Arc<str>);
+
+impl Fault for Defect {
+    fn reason(&self) -> Reason {
+        Reason::Internal
     }
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", WHY).into_response()
 }
 
 /// The services of the contract with their methods.

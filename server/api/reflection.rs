@@ -4,7 +4,7 @@ use tonic::service::Routes;
 use tonic_reflection::server::{Builder, Error};
 
 /// The contract as it was compiled, comments and options included.
-pub(super) const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.binpb"));
+pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.binpb"));
 
 /// Adds reflection in both versions that clients speak.
 pub(super) fn add(routes: Routes) -> Result<Routes, Error> {

@@ -11,9 +11,7 @@ use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::front::{Front, Reflects};
-use crate::api::serve::{Drained, Port};
-use crate::app::{App, Secrets};
+use crate::cli::running::Running;
 use crate::config::Config;
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
 use crate::tasks::Tasks;
@@ -45,61 +43,17 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
     let config = settings(args)?;
     telemetry::start_log(&config.log)?;
     let stop = stop_signal()?;
-    let data = DataDirectory::open(&config.data.directory)?;
-    let operator = data.operator_key(config.operator.key.as_ref())?;
-    let port = Port::bind(config.server.listen).await?;
-    announce(&operator)?;
-
-    let tasks = Tasks::default();
-    tasks.spawn(telemetry::keep_up(tasks.stopping()));
-    let front = Front::new(if config.server.reflects() { Reflects::Yes } else { Reflects::No });
-    tracing::info!(address = %port.address(), "listening on {}", port.address());
-    let secrets = Secrets { pepper: data.pepper()?, operator_key: operator.secret };
-    let (served, worked) = tokio::join!(
-        port.serve(front.clone(), &config, stop.clone()),
-        work(&front, &config, &data, &secrets, &tasks, &stop),
-    );
-    worked?;
-    if served? == Drained::OutOfTime {
-        tracing::warn!("some calls were cut: they took longer than {} s to end", config.server.drain_seconds);
-    }
-    if !tasks.stop(config.server.drain_patience()).await {
-        tracing::warn!("some work was cut; it is taken up again at the next start");
-    }
+    let directory = DataDirectory::open(&config.data.directory)?;
+    let operator_key = directory.operator_key(config.operator.key.as_ref())?;
+    announce(&operator_key)?;
+    // A start that takes long can be ended too: it has acknowledged nothing.
+    let running = tokio::select! {
+        started = Running::start(config, directory, operator_key.secret, Arc::new(SystemClock)) => started?,
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    running.serve_until(stop.cancelled()).await?;
     Ok(ExitCode::SUCCESS)
 }
-
-/// Puts the rooms behind the front, and watches that the journal can be written. Whatever fails here ends the server.
-async fn work(
-    front: &Front,
-    config: &Config,
-    data: &DataDirectory,
-    secrets: &Secrets,
-    tasks: &Tasks,
-    stop: &CancellationToken,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let worked = async {
-        let app = App::start(config, data.path(), secrets, Arc::new(SystemClock), tasks).await?;
-        front.open(app.services(), app.http()).await;
-        tracing::info!("ready: the ledger is recovered");
-        let failed = app.ledger.failed();
-        tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            () = failed.cancelled() => Err(JournalFailed.into()),
-        }
-    };
-    let worked = worked.await;
-    stop.cancel();
-    worked
-}
-
-/// The journal cannot be written. A sync that failed is never tried again: what is on the disk is found out at the next
-/// start.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the journal cannot be written; all that was acknowledged is kept, and is found again at the next start"
-)]
-struct JournalFailed;
 
 fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {
     let environment = std::env::vars_os()

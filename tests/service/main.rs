@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
+mod databases;
 mod flood;
 mod port;
 mod program;
+mod raw;
 mod starts;

@@ -6,6 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use tollgate_client::Client;
+
+use crate::raw::exchange;
+
 /// The operator's key of the programs under test.
 pub(crate) const OPERATOR_KEY: &str = "operator-of-the-service-tests-0123456789";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +34,15 @@ pub(crate) fn tollgate(arguments: &[&str], data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(arguments).arg("--data").arg(data).env_clear().env("TOLLGATE_OPERATOR_KEY", OPERATOR_KEY);
     command
+}
+
+/// Puts the program under a limit of the system: no file may grow beyond that many bytes.
+pub(crate) fn with_file_limit(command: &Command, bytes: u64) -> Command {
+    let mut limited = Command::new("prlimit");
+    limited.arg(format!("--fsize={bytes}")).arg(command.get_program()).args(command.get_args()).env_clear();
+    let kept = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    limited.envs(kept).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    limited
 }
 
 impl Program {
@@ -77,6 +90,22 @@ impl Drop for Program {
         // It may have ended by itself already.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// The operator's client of a program.
+pub(crate) fn operator(address: SocketAddr) -> Client {
+    Client::builder().endpoint(format!("http://{address}")).api_key(OPERATOR_KEY).tenant("").build().unwrap()
+}
+
+/// Waits until calls are taken there.
+pub(crate) async fn ready(address: SocketAddr) {
+    listening(address).await;
+    let began = Instant::now();
+    let question = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    while !exchange(address, question).await.starts_with("HTTP/1.1 200 ") {
+        assert!(began.elapsed() < PATIENCE, "the server on {address} does not become ready");
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -1,0 +1,130 @@
+//! A server that runs: its data directory, its port, and the rooms behind it, begun and ended in order.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::front::{Front, Reflects};
+use crate::api::serve::{Drained, Port, PortError};
+use crate::app::{App, Secrets};
+use crate::config::Config;
+use crate::data_directory::DataDirectory;
+use crate::tasks::Tasks;
+use crate::telemetry;
+use crate::time::Clock;
+
+/// A server that takes calls.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    config: Config,
+    port: ServedPort,
+    failed: CancellationToken,
+    tasks: Tasks,
+    // Held until everything else has ended.
+    _directory: DataDirectory,
+}
+
+/// The journal cannot be written. A sync that failed is never tried again: what is on the disk is found out at the next
+/// start.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the journal cannot be written; all that was acknowledged is kept, and is found again at the next start"
+)]
+pub struct JournalFailed;
+
+/// A port that is served, and how it can be ended.
+#[derive(Debug)]
+struct ServedPort {
+    stop: CancellationToken,
+    ended: oneshot::Receiver<Result<Drained, PortError>>,
+}
+
+impl Running {
+    /// Starts a server on its directory. Its port answers at once; calls are taken when the ledger is recovered, which is
+    /// when this returns.
+    pub async fn start(
+        config: Config,
+        directory: DataDirectory,
+        operator_key: SecretString,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let secrets = Secrets { pepper: directory.pepper()?, operator_key };
+        let port = Port::bind(config.server.listen).await?;
+        let address = port.address();
+        let tasks = Tasks::default();
+        tasks.spawn(telemetry::keep_up(tasks.stopping()));
+        let front = Front::new(if config.server.reflects() { Reflects::Yes } else { Reflects::No });
+        let port = ServedPort::begin(port, &front, &config, &tasks);
+        tracing::info!(%address, "listening on {address}");
+
+        let app = match App::start(&config, directory.path(), &secrets, clock, &tasks).await {
+            Ok(app) => app,
+            Err(error) => {
+                port.end().await?;
+                tasks.stop(config.server.drain_patience()).await;
+                return Err(error.into());
+            }
+        };
+        front.open(app.services(), app.http()).await;
+        tracing::info!(%address, "ready for calls on {address}");
+        let failed = app.ledger.failed();
+        Ok(Self { address, config, port, failed, tasks, _directory: directory })
+    }
+
+    /// Where it listens; the port is the real one also where 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, or until the journal fails.
+    pub async fn serve_until(
+        self,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let failed = self.failed.clone();
+        tokio::select! {
+            () = stop => {}
+            () = failed.cancelled() => {}
+        }
+        self.stop().await
+    }
+
+    /// Takes no new calls, finishes those that were taken, then the work behind them.
+    pub async fn stop(self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let patience = self.config.server.drain_patience();
+        tracing::info!("ending: calls may take {} s to finish", patience.as_secs());
+        if self.port.end().await? == Drained::OutOfTime {
+            tracing::warn!("some calls were cut: they took too long to finish");
+        }
+        if !self.tasks.stop(patience).await {
+            tracing::warn!("some work was cut; it is taken up again at the next start");
+        }
+        if self.failed.is_cancelled() { Err(JournalFailed.into()) } else { Ok(()) }
+    }
+}
+
+impl ServedPort {
+    fn begin(port: Port, front: &Front, config: &Config, tasks: &Tasks) -> Self {
+        let stop = CancellationToken::new();
+        let (end, ended) = oneshot::channel();
+        tasks.spawn({
+            let (front, config, stop) = (front.clone(), config.clone(), stop.clone());
+            async move {
+                // Nobody hears it where the server was dropped.
+                drop(end.send(port.serve(front, &config, stop).await));
+            }
+        });
+        Self { stop, ended }
+    }
+
+    async fn end(self) -> Result<Drained, PortError> {
+        self.stop.cancel();
+        self.ended.await.unwrap_or(Ok(Drained::OutOfTime))
+    }
+}

@@ -1,0 +1,5 @@
+//! The HTTP edge, as system integrations call it.
+
+mod credentials;
+mod faults;
+mod track;
