@@ -34,8 +34,10 @@ use writing::Cache;
 const ROUND_BYTES: usize = 8 * 1024 * 1024;
 /// Between the starts of two rounds, unless somebody waits: rounds are large, documents are written seldom.
 const PACE: Duration = Duration::from_millis(250);
-/// Between two tries after the store failed.
-const RETRY: Duration = Duration::from_secs(1);
+/// Before the first try after the store failed; each further wait is twice as long.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+/// The longest wait between two tries.
+const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between two trims of the journal: each syncs the ledger's file first (rule F).
 const TRIM: Duration = Duration::from_secs(10);
 /// The document that says how far the fold is.
@@ -131,6 +133,7 @@ impl Fold {
     /// Folds whatever is committed, until it is told to stop and all is folded.
     pub async fn run(&mut self, queue: &Queue, progress: &Progress, stop: CancellationToken) {
         let mut committed = queue.committed();
+        let mut retry = RETRY_FIRST;
         loop {
             let started = Instant::now();
             // Taken before the journal is read: what was acknowledged before it is in what is read.
@@ -139,6 +142,7 @@ impl Fold {
                 Ok(true) => {
                     let as_of = if self.position >= head { low_water } else { progress.as_of() };
                     progress.advance(self.position, as_of);
+                    retry = RETRY_FIRST;
                     self.trim().await;
                 }
                 Ok(false) if stop.is_cancelled() => return,
@@ -154,7 +158,8 @@ impl Fold {
                     // What was absorbed and not written must be absorbed again.
                     self.cache = Cache::default();
                     error!(error = %failure, "could not fold a round: {failure}");
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(retry).await;
+                    retry = retry.saturating_mul(2).min(RETRY_MAX);
                     continue;
                 }
             }

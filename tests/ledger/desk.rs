@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::flaky::{Flaky, Luck};
 use jiff::tz::TimeZone;
 use tollgate::adapters::memory::counters::MemoryCounters;
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
@@ -44,13 +45,25 @@ impl Desk {
 
     /// A ledger that is opened at a moment: it recovers what an earlier one left.
     pub(crate) async fn at(directory: &Path, policy: Policy, now: Timestamp) -> Self {
+        let luck = Luck::new(0);
+        luck.end();
+        Self::on(directory, policy, now, &luck).await
+    }
+
+    /// A ledger whose stores fail with that luck.
+    pub(crate) async fn flaky(directory: &Path, policy: Policy, luck: &Arc<Luck>) -> Self {
+        Self::on(directory, policy, NOON, luck).await
+    }
+
+    async fn on(directory: &Path, policy: Policy, now: Timestamp, luck: &Arc<Luck>) -> Self {
         let clock = Arc::new(ManualClock::at(now));
         let database = ledger::open(&directory.join("ledger.db")).expect("a ledger");
+        let luck = || Arc::clone(luck);
         let stores = Stores {
             journal: Arc::new(SqliteJournal::open(&directory.join("journal.db")).expect("a journal")),
-            events: Arc::new(SqliteEvents::new(&database).expect("events")),
-            rollups: Arc::new(SqliteRollups::new(&database)),
-            documents: Arc::new(SqliteDocuments::new(&database)),
+            events: Arc::new(Flaky { store: SqliteEvents::new(&database).expect("events"), luck: luck() }),
+            rollups: Arc::new(Flaky { store: SqliteRollups::new(&database), luck: luck() }),
+            documents: Arc::new(Flaky { store: SqliteDocuments::new(&database), luck: luck() }),
         };
         let tasks = Tasks::default();
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -64,6 +77,14 @@ impl Desk {
     pub(crate) async fn restart(self, directory: &Path) -> Self {
         let now = self.clock.now();
         assert!(self.tasks.stop(std::time::Duration::from_secs(20)).await, "all work ended");
+        Self::at(directory, self.policy, now).await
+    }
+
+    /// Leaves it in the middle of its work, and opens another on the same directory.
+    pub(crate) async fn drop_and_open(self, directory: &Path) -> Self {
+        let now = self.clock.now();
+        self.tasks.stop(std::time::Duration::ZERO).await;
+        self.ledger.failed().cancel();
         Self::at(directory, self.policy, now).await
     }
 

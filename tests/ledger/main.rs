@@ -2,5 +2,7 @@
 
 mod admission;
 mod desk;
+mod flaky;
+mod fold;
 mod reservations;
 mod time;
