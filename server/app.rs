@@ -13,14 +13,24 @@ use crate::adapters::sqlite::documents::SqliteDocuments;
 use crate::adapters::sqlite::events::SqliteEvents;
 use crate::adapters::sqlite::journal::SqliteJournal;
 use crate::adapters::sqlite::rollups::SqliteRollups;
+use crate::api::admin::AdminApi;
+use crate::api::auth::AuthApi;
 use crate::api::http::Edge;
+use crate::api::layers::auth::AuthLayer;
+use crate::api::page::Pages;
+use crate::api::plans::PlansApi;
 use crate::api::resolve::Resolver;
+use crate::api::rpc::admin_service_server::AdminServiceServer;
+use crate::api::rpc::auth_service_server::AuthServiceServer;
+use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::Config;
+use crate::config::LimitsConfig;
 use crate::identity::directory::Directory;
 use crate::identity::keyring::Keyring;
-use crate::identity::seal::Seal;
+use crate::identity::keys::Keys;
+use crate::identity::requests::Requests;
 use crate::identity::tenants::Tenants;
 use crate::ledger::fold::FoldObserver;
 use crate::ledger::works::{self, Ledger, Stores};
@@ -32,6 +42,8 @@ use crate::plans::subscriptions::Subscriptions;
 use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
+use std::num::NonZeroU32;
+use tower::Layer as _;
 
 /// The file of the journal in the data directory.
 const JOURNAL: &str = "journal.db";
@@ -56,6 +68,10 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     door: Door,
     edge: Edge,
+    plans: PlansApi,
+    auth: AuthApi,
+    admin: AdminApi,
+    limits: LimitsConfig,
 }
 
 /// The server cannot start.
@@ -108,27 +124,69 @@ impl App {
         let keyring =
             Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secrets.pepper, &secrets.operator_key));
         let resolver = Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring)));
-        let door = Door::new(ledger.clone(), resolver, feed, Arc::new(Seal::new(&secrets.pepper, "token")));
-        let _tenants =
-            Tenants::new(&documents, catalogue, subscriptions, directory, Arc::clone(&clock), default_plan);
-        let edge = Edge {
-            door: door.clone(),
-            keyring: Arc::clone(&keyring),
-            clock,
-            reset_format: config.http.reset_format,
-            body_bytes_max: usize::try_from(config.limits.http_body_bytes.get()).unwrap_or(usize::MAX),
-        };
-        Ok(Self { ledger, keyring, door, edge })
+        let tenants = Arc::new(Tenants::new(
+            &documents,
+            Arc::clone(&catalogue),
+            subscriptions,
+            Arc::clone(&directory),
+            Arc::clone(&clock),
+            default_plan,
+        ));
+        let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
+        let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
+        let pages = Pages::new(&secrets.pepper);
+        let door = Door::new(ledger.clone(), Arc::clone(&resolver), feed, pages.clone());
+        Ok(Self {
+            edge: Edge {
+                door: door.clone(),
+                keyring: Arc::clone(&keyring),
+                clock: Arc::clone(&clock),
+                reset_format: config.http.reset_format,
+                body_bytes_max: bytes(config.limits.http_body_bytes),
+            },
+            plans: PlansApi {
+                catalogue,
+                tenants: Arc::clone(&tenants),
+                directory,
+                wallets: Arc::clone(&ledger.wallets),
+                resolver: Arc::clone(&resolver),
+                requests: Arc::clone(&requests),
+                pages: pages.clone(),
+                clock,
+            },
+            auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
+            admin: AdminApi { tenants, requests, pages },
+            limits: config.limits.clone(),
+            ledger,
+            keyring,
+            door,
+        })
     }
 
-    /// The gRPC services.
+    /// The gRPC services, behind the check of credentials.
     #[must_use]
     pub fn services(&self) -> Routes {
-        Routes::new(TrackServiceServer::new(self.door.clone()))
+        let received = bytes(self.limits.message_bytes_in);
+        let sent = bytes(self.limits.message_bytes_out);
+        let layer = AuthLayer::new(Arc::clone(&self.keyring));
+        macro_rules! bounded {
+            ($server:ident, $service:expr) => {{
+                let server = $server::new($service.clone());
+                layer.layer(server.max_decoding_message_size(received).max_encoding_message_size(sent))
+            }};
+        }
+        Routes::new(bounded!(TrackServiceServer, self.door))
+            .add_service(bounded!(PlansServiceServer, self.plans))
+            .add_service(bounded!(AuthServiceServer, self.auth))
+            .add_service(bounded!(AdminServiceServer, self.admin))
     }
 
     /// The HTTP edge.
     pub fn http(&self) -> Router {
         self.edge.clone().routes()
     }
+}
+
+fn bytes(setting: NonZeroU32) -> usize {
+    usize::try_from(setting.get()).unwrap_or(usize::MAX)
 }

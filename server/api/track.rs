@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tollgate_client::v1;
 
+use crate::api::page::Pages;
 use crate::api::resolve::{ResolveError, Resolved, Resolver};
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::decision::DenialReason;
@@ -39,7 +40,7 @@ pub struct Door {
     pub(in crate::api) ledger: Ledger,
     pub(in crate::api) resolver: Arc<Resolver>,
     feed: Arc<Feed>,
-    seal: Arc<crate::identity::seal::Seal>,
+    pages: Pages,
 }
 
 /// A call failed; a refusal is no failure.
@@ -105,13 +106,8 @@ enum Tracking {
 impl Door {
     /// A door to a ledger.
     #[must_use]
-    pub const fn new(
-        ledger: Ledger,
-        resolver: Arc<Resolver>,
-        feed: Arc<Feed>,
-        seal: Arc<crate::identity::seal::Seal>,
-    ) -> Self {
-        Self { ledger, resolver, feed, seal }
+    pub const fn new(ledger: Ledger, resolver: Arc<Resolver>, feed: Arc<Feed>, pages: Pages) -> Self {
+        Self { ledger, resolver, feed, pages }
     }
 
     /// Decides about a call and keeps it.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use ::http::header::AUTHORIZATION;
 use ::http::{Extensions, HeaderMap, HeaderName, Request, Response};
 use futures_util::future::Either;
+use tonic::server::NamedService;
 use tower::{Layer, Service};
 
 use crate::api::status::from_fault;
@@ -49,6 +50,10 @@ impl<S> Layer<S> for AuthLayer {
     fn layer(&self, inner: S) -> Auth<S> {
         Auth { keyring: Arc::clone(&self.keyring), inner }
     }
+}
+
+impl<S: NamedService> NamedService for Auth<S> {
+    const NAME: &'static str = S::NAME;
 }
 
 /// The service itself, a refusal, or a look into the store before either. Only the last takes an allocation.

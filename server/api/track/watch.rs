@@ -10,11 +10,11 @@ use tollgate_client::v1;
 use tollgate_client::v1::watch_usage_response::Payload;
 
 use super::{Door, DoorError, timestamp, verdict};
+use crate::api::page::List;
 use crate::api::query;
 use crate::gate::decision::LimitKind;
 use crate::identity::caller::Caller;
 use crate::identity::directory::TenantEntry;
-use crate::identity::seal::{self, Digest};
 use crate::ledger::account::Account;
 use crate::ledger::stamp::Position;
 use crate::live::feed::Folded;
@@ -66,24 +66,14 @@ impl Door {
     }
 
     fn open_token(&self, tenant: &str, token: &str) -> Result<Position, DoorError> {
-        let (position, signature) = token.split_once('.').ok_or(DoorError::ResumeToken)?;
-        let position = seal::from_hex(position).ok_or(DoorError::ResumeToken)?;
-        let signature = seal::from_hex(signature).ok_or(DoorError::ResumeToken)?;
-        if !seal::equal(&signature, &self.signature(tenant, &position)) {
-            return Err(DoorError::ResumeToken);
-        }
+        let position = self.pages.open(watch(tenant), token).ok().flatten().ok_or(DoorError::ResumeToken)?;
         Position::decode(position.as_slice()).map_err(|_| DoorError::ResumeToken)
     }
+}
 
-    fn token(&self, tenant: &str, position: Position) -> String {
-        let position = position.encode_to_vec();
-        format!("{}.{}", seal::to_hex(&position), seal::to_hex(&self.signature(tenant, &position)))
-    }
-
-    /// A position has a known length, so that it cannot be mistaken for the end of a tenant's id.
-    fn signature(&self, tenant: &str, position: &[u8]) -> Digest {
-        self.seal.digest(&[tenant.as_bytes(), &position.len().to_le_bytes(), position])
-    }
+/// Resume tokens are page tokens: the pages of a stream.
+const fn watch(tenant: &str) -> List<'_> {
+    List { method: "WatchUsage", tenant, filter: b"" }
 }
 
 impl Watching {
@@ -139,7 +129,7 @@ impl Watching {
     }
 
     fn response(&self, payload: Payload) -> v1::WatchUsageResponse {
-        let token = self.door.token(&self.tenant.id, self.position);
+        let token = self.door.pages.seal(watch(&self.tenant.id), &self.position.encode_to_vec());
         v1::WatchUsageResponse {
             payload: Some(payload),
             resume_token: token,
