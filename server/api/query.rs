@@ -1,5 +1,7 @@
 //! `QueryUsage` and `ListEvents`: questions of the contract become those of the ledger, and answers go back.
 
+mod event;
+mod list;
 mod request;
 mod totals;
 
@@ -38,15 +40,6 @@ impl Door {
             totals: Some(totals(&answer.totals)),
             as_of: Some(timestamp(as_of)),
         })
-    }
-
-    /// Lists events.
-    pub async fn list_events(
-        &self,
-        _caller: &Caller,
-        _request: v1::ListEventsRequest,
-    ) -> Result<v1::ListEventsResponse, DoorError> {
-        Err(crate::fault::Invalid::field("tenant_id", "not yet").into())
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tollgate_client::v1;
 
-use crate::api::page::Pages;
+use crate::api::page::{PageTokenInvalid, Pages};
 use crate::api::resolve::{ResolveError, Resolved, Resolver};
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::decision::DenialReason;
@@ -39,8 +39,8 @@ pub const BATCH_MAX: usize = 1_000;
 pub struct Door {
     pub(in crate::api) ledger: Ledger,
     pub(in crate::api) resolver: Arc<Resolver>,
+    pub(in crate::api) pages: Pages,
     feed: Arc<Feed>,
-    pages: Pages,
 }
 
 /// A call failed; a refusal is no failure.
@@ -67,6 +67,9 @@ pub enum DoorError {
     /// Usage could not be summed.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A page token is none of ours, or belongs to another list.
+    #[error(transparent)]
+    PageToken(#[from] PageTokenInvalid),
     /// A resume token is none of ours, or belongs to another tenant.
     #[error("the resume token is not one of this tenant's")]
     ResumeToken,
@@ -82,6 +85,7 @@ impl Fault for DoorError {
             Self::Late(error) => error.reason(),
             Self::Store(error) => error.reason(),
             Self::Query(error) => error.reason(),
+            Self::PageToken(error) => error.reason(),
             Self::ResumeToken => Reason::ResumeTokenInvalid,
         }
     }
@@ -107,7 +111,7 @@ impl Door {
     /// A door to a ledger.
     #[must_use]
     pub const fn new(ledger: Ledger, resolver: Arc<Resolver>, feed: Arc<Feed>, pages: Pages) -> Self {
-        Self { ledger, resolver, feed, pages }
+        Self { ledger, resolver, pages, feed }
     }
 
     /// Decides about a call and keeps it.

@@ -2,11 +2,16 @@
 
 use prost_types::Timestamp as Moment;
 
+use super::event::{counted, refused};
+use super::list::{Selection, page_size, place, position, selection};
 use super::*;
 use crate::fault::Invalid;
 use crate::insight::step::Granularity;
 use crate::ledger::event::{Event, Tokens};
+use crate::ledger::events::ListPlace;
+use crate::ledger::record::{Body, Charge, GrantBurn, Hold, Record, Refusal, Usage};
 use crate::ledger::rollup::Dimension;
+use crate::ledger::standing::Standing;
 use crate::ledger::sums::{Counted, Sums};
 use crate::time::Timestamp;
 
@@ -86,4 +91,86 @@ fn sums_are_said_whole() {
     let length = Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 });
     assert_eq!((latency.count, latency.sum, latency.min, latency.max), (1, length, length, length));
     assert_eq!((latency.p50, latency.p99), (length, length), "one latency is every percentile");
+}
+
+#[test]
+fn pages_have_a_size_and_a_selection_of_the_contract() {
+    let sizes = [0, 1, 1_000, 1_001, i32::MAX].map(|size| page_size(size).unwrap());
+    assert_eq!(sizes, [100, 1, 1_000, 1_000, 1_000]);
+    assert_eq!(field(page_size(-1)), "page_size");
+    assert_eq!((selection(0), selection(2)), (Ok(Selection::Usage), Ok(Selection::Refusals)));
+    assert_eq!(field(selection(3)), "selection");
+}
+
+#[test]
+fn place_in_a_list_is_read_as_it_was_written() {
+    for (micros, arrival) in [(0, 1), (-5, i64::MAX), (i64::MAX, 0)] {
+        let there = ListPlace { occurred_at: Timestamp::from_micros(micros), arrival };
+        assert_eq!(place(&position(there)), Some(there));
+    }
+    for wrong in [&[0; 15][..], &[0; 17], &[]] {
+        assert_eq!(place(wrong), None);
+    }
+}
+
+fn usage(hold: Option<Hold>) -> Record {
+    let event = Event {
+        id: String::from("e1"),
+        consumers: vec![String::from("user:a:b"), String::from("bot:7")],
+        weight: 2,
+        latency_micros: Some(1_500),
+        ..Event::default()
+    };
+    let charge = Charge { name: String::from("monthly"), used_before: 1, used_after: 3, ..Charge::default() };
+    let burns = vec![GrantBurn { grant: String::from("g"), micros: 5 }];
+    let body = Usage {
+        event,
+        charges: vec![charge],
+        burns,
+        price_micros: 5,
+        plan_version: 3,
+        hold,
+        ..Usage::default()
+    };
+    Record { at_micros: 2_000_000, body: Some(Body::Usage(body)), ..Record::default() }
+}
+
+#[test]
+fn counted_call_is_listed_with_all_that_is_known_of_it() {
+    let listed = counted(Standing::of(usage(None)).unwrap()).unwrap();
+    assert_eq!(listed.decision(), v1::Decision::Allowed);
+    assert_eq!(
+        (listed.mode(), listed.credits_charged_micros, listed.plan_version),
+        (v1::TrackMode::Decide, 5, 3)
+    );
+    let counter =
+        v1::CounterChange { name: String::from("monthly"), used_before: 1, used_after: 3, limit: None };
+    assert_eq!(listed.counters, [counter]);
+    assert_eq!(listed.grants, [v1::GrantBurn { grant_id: String::from("g"), credits_micros: 5 }]);
+    let event = listed.event.unwrap();
+    let consumer = |kind: v1::ConsumerKind, id: &str| v1::Consumer { kind: kind.into(), id: id.to_owned() };
+    let consumers = [consumer(v1::ConsumerKind::User, "a:b"), consumer(v1::ConsumerKind::Bot, "7")];
+    assert_eq!(event.consumers, consumers);
+    assert_eq!((event.weight, event.latency.unwrap().nanos), (Some(2), 1_500_000));
+    assert_eq!(event.occurred_at, listed.decided_at, "it was made when it was decided");
+}
+
+#[test]
+fn living_reservation_is_listed_as_not_charged() {
+    let hold = Hold { reservation: String::from("res_1"), expires_at_micros: 0, excess_allowed: false };
+    let listed = counted(Standing::of(usage(Some(hold))).unwrap()).unwrap();
+    assert_eq!((listed.credits_charged_micros, listed.grants.len()), (0, 0));
+    assert_eq!(listed.reservation_id, "res_1");
+}
+
+#[test]
+fn refused_call_is_listed_with_its_reason() {
+    let reason = i32::from(v1::DenialReason::RateLimited);
+    let refusal = Refusal { reason, denied_by: String::from("burst"), ..Refusal::default() };
+    let record = Record { body: Some(Body::Refusal(refusal)), ..Record::default() };
+    let listed = refused(record.clone()).unwrap();
+    assert_eq!((listed.decision(), listed.reason()), (v1::Decision::Denied, v1::DenialReason::RateLimited));
+    assert_eq!(listed.denied_by, "burst");
+    assert_eq!(refused(usage(None)), None);
+    assert!(Standing::of(record).is_none());
 }
