@@ -24,10 +24,10 @@ pub(crate) struct Rooms {
     pub(crate) store: Store,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) tenants: Tenants,
+    pub(crate) tenants: Arc<Tenants>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) keys: Keys,
-    pub(crate) requests: Requests,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) requests: Arc<Requests>,
 }
 
 impl Rooms {
@@ -43,18 +43,18 @@ impl Rooms {
         let policies = Policies::new(Arc::clone(&catalogue));
         let directory =
             Arc::new(Directory::new(&documents, Arc::clone(&subscriptions), policies, Arc::clone(&clock)));
-        let tenants = Tenants::new(
+        let tenants = Arc::new(Tenants::new(
             &documents,
             Arc::clone(&catalogue),
             subscriptions,
             Arc::clone(&directory),
             Arc::clone(&clock),
             default_plan,
-        );
-        let (secret, operator_key) = (SecretBox::new(Box::new([7; 32])), SecretString::from(OPERATOR_KEY));
+        ));
+        let (secret, operator_key) = (secret(), SecretString::from(OPERATOR_KEY));
         let keyring = Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key));
-        let keys = Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock));
-        let requests = Requests::new(&documents, clock);
+        let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
+        let requests = Arc::new(Requests::new(&documents, clock));
         tenants.create(tenant("acme", 1)).await.expect("a tenant");
         Self { store, catalogue, directory, tenants, keyring, keys, requests }
     }
@@ -69,6 +69,11 @@ impl Rooms {
         let (key, secret) = made.expect("a key");
         (key, secret.expect("a new key has a secret").expose_secret().to_owned())
     }
+}
+
+/// The installation's own secret.
+pub(crate) fn secret() -> SecretBox<[u8; 32]> {
+    SecretBox::new(Box::new([7; 32]))
 }
 
 pub(crate) fn new_key(kind: KeyKind) -> NewKey {

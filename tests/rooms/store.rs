@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
 use tollgate::adapters::sqlite::ledger;
+use tollgate::adapters::sqlite::open::Database;
 use tollgate::store::{Document, Documents, Found, Inserted, Replaced, Search, StoreError};
 use tollgate::time::{Clock, ManualClock, Timestamp};
 
@@ -15,20 +16,21 @@ const START: Timestamp = Timestamp::from_micros(1_773_964_800_000_000);
 
 /// An empty store, gone with this value.
 pub(crate) struct Store {
+    pub(crate) database: Database,
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) watched: Arc<Watched>,
     pub(crate) time: Arc<ManualClock>,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Store {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let sqlite =
-            SqliteDocuments::new(&ledger::open(&directory.path().join("ledger.db")).expect("a new store"));
+        let database = ledger::open(&directory.path().join("ledger.db")).expect("a new store");
+        let sqlite = SqliteDocuments::new(&database);
         let watched = Arc::new(Watched::over(sqlite));
         let documents = Arc::clone(&watched) as Arc<dyn Documents>;
-        Self { documents, watched, time: Arc::new(ManualClock::at(START)), _directory: directory }
+        Self { database, documents, watched, time: Arc::new(ManualClock::at(START)), directory }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
