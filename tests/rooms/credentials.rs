@@ -12,8 +12,10 @@ use crate::door::{Door, as_operator, reason, with_key};
 use crate::rooms::OPERATOR_KEY;
 
 async fn call(door: &Door, path: &str, headers: &[(&'static str, &str)]) -> Response<Body> {
-    let mut request =
-        Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+    let mut request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .body(Body::empty())
+        .expect("a request");
     for (name, value) in headers {
         request.headers_mut().append(*name, HeaderValue::from_str(value).expect("a header's value"));
     }

@@ -1,4 +1,4 @@
-//! Plans, versions and subscriptions.
+//! Plans, versions and subscriptions, between messages and records.
 
 use tollgate_client::v1;
 

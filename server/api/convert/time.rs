@@ -1,4 +1,4 @@
-//! Moments.
+//! Moments, between the contract's timestamps and ours.
 
 use prost_types::Timestamp as Message;
 

@@ -1,4 +1,4 @@
-//! A tenant's credits.
+//! A tenant's credits, from the account to the messages of wallet and grant.
 
 use tollgate_client::v1;
 
