@@ -119,7 +119,9 @@ mod tests {
         for (pages, list) in [
             (pages(2), LIST),
             (pages(1), List { method: "ListApiKeys", ..LIST }),
-            (pages(1), List { tenant: "other", ..LIST }),
+            (pages(1), List { method: "ListEvens!", ..LIST }),
+            (pages(1), List { tenant: "acne", ..LIST }),
+            (pages(1), List { filter: b"dax", ..LIST }),
             (pages(1), List { filter: b"month", ..LIST }),
             (pages(1), List { tenant: "acmed", filter: b"ay", ..LIST }),
         ] {
