@@ -2,4 +2,6 @@
 
 pub mod counters;
 mod marks;
+mod resting;
 mod shard;
+mod tenant;

@@ -105,6 +105,12 @@ impl CounterTable {
         Place { member: Arc::default(), counter: &mut self.whole[index].1, free_at: None }
     }
 
+    /// Whether any member has a counter of its own.
+    #[must_use]
+    pub fn has_members(&self) -> bool {
+        self.members.is_some()
+    }
+
     /// All counters, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (CounterId, &Counter)> {
         let whole = self.whole.iter().map(|(limit, counter)| {

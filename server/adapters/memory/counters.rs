@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::adapters::memory::marks::{Answer, Found, Marks, NewMark};
-use crate::adapters::memory::shard::{Shard, Tenant};
+use crate::adapters::memory::shard::Shard;
+use crate::adapters::memory::tenant::Tenant;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
     Charged, Completed, Correction, Counters, CountersError, End, EndDecision, Ended, Extend, Extended, Gone,

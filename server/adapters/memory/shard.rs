@@ -4,22 +4,22 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::adapters::memory::marks::{Answer, Marks, NewMark};
-use crate::gate::counters::Correction;
-use crate::gate::state::{Counter, State};
-use crate::money::MICROS_MAX;
-use crate::time::{HOUR, MINUTE, Timestamp};
+use crate::adapters::memory::resting::Resting;
+use crate::adapters::memory::tenant::Tenant;
+use crate::gate::state::State;
+use crate::time::{HOUR, SECOND, Timestamp};
 
 /// How long a tenant may be idle before it is let go. It is loaded again at its next use (rule K).
 const IDLE_MAX: i64 = HOUR;
-/// How often a tenant's counters are tidied.
-const TIDY_EVERY: i64 = MINUTE;
+/// How long a tenant may be idle before it is packed.
+const AWAKE_MAX: i64 = 5 * SECOND;
 /// Every so many calls, one tenant of the shard is looked at.
-const LOOK_EVERY: u32 = 4;
+const LOOK_EVERY: u32 = 2;
 
 /// A part of all tenants.
 #[derive(Debug)]
 pub(super) struct Shard {
-    tenants: HashMap<Arc<str>, Box<Tenant>>,
+    tenants: HashMap<Arc<str>, Slot>,
     /// The marks of their events.
     pub(super) marks: Marks,
     /// Every tenant once, in the order in which they are looked at.
@@ -27,14 +27,10 @@ pub(super) struct Shard {
     calls: u32,
 }
 
-/// One tenant.
 #[derive(Debug)]
-pub(super) struct Tenant {
-    /// Its counters.
-    pub(super) state: State,
-    corrected: Option<u64>,
-    used_at: Timestamp,
-    tidied_at: Timestamp,
+enum Slot {
+    Awake(Box<Tenant>),
+    Resting(Resting),
 }
 
 impl Shard {
@@ -43,13 +39,17 @@ impl Shard {
         Self { tenants: HashMap::new(), marks, round: VecDeque::new(), calls: 0 }
     }
 
-    /// The tenant and the marks, if the tenant is installed. Now and then another tenant is let go.
+    /// The tenant and the marks, if the tenant is installed. Now and then another tenant is looked at.
     pub(super) fn tenant(&mut self, tenant: &str, now: Timestamp) -> Option<(&mut Tenant, &mut Marks)> {
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(LOOK_EVERY) {
             self.look_around(tenant, now);
         }
-        let tenant = self.tenants.get_mut(tenant)?;
+        let slot = self.tenants.get_mut(tenant)?;
+        if let Slot::Resting(resting) = slot {
+            *slot = Slot::Awake(Box::new(resting.unpack()?));
+        }
+        let Slot::Awake(tenant) = slot else { return None };
         tenant.used_at = now;
         Some((tenant, &mut self.marks))
     }
@@ -70,59 +70,111 @@ impl Shard {
                 }
             }
         }
-        state.grants.shrink_to_fit();
         let name: Arc<str> = Arc::from(tenant);
-        let tenant = Tenant { state, corrected: None, used_at: now, tidied_at: now };
         self.round.push_back(Arc::clone(&name));
-        self.tenants.insert(name, Box::new(tenant));
+        self.tenants.insert(name, Slot::Awake(Box::new(Tenant::new(state, now))));
     }
 
     /// Looks at one tenant, the next in the round, while another is called.
     fn look_around(&mut self, called: &str, now: Timestamp) {
         let Some(name) = self.round.pop_front() else { return };
-        let Some(tenant) = self.tenants.get_mut(&name) else { return };
-        // A mark of a tenant that is idle for so long has been abandoned or answers no longer.
-        if *name != *called && now.since(tenant.used_at) > IDLE_MAX && !tenant.state.has_holds() {
+        let Some(slot) = self.tenants.get_mut(&name) else { return };
+        if *name == *called || slot.stays(now) {
+            self.round.push_back(name);
+        } else {
             self.tenants.remove(&name);
-            return;
         }
-        tenant.tidy(now);
-        self.round.push_back(name);
     }
 }
 
-impl Tenant {
-    /// Posts a correction (rule M); `false`: one at this or a higher number was posted before.
-    pub(super) fn correct(&mut self, correction: &Correction) -> bool {
-        if self.corrected >= Some(correction.number) {
-            return false;
-        }
-        self.corrected = Some(correction.number);
-        self.state.advance();
-        for (id, units) in &correction.counters {
-            // A quota that was opened since then does not have what the ledger was asked about.
-            let same_period = correction.number >= self.state.period_number;
-            match self.state.counters.get_mut(id.limit, &id.member) {
-                Some(Counter::Quota { used, .. }) if same_period => {
-                    *used = used.saturating_add(*units).max(0);
+impl Slot {
+    /// Tidies the tenant, and packs it if it has not been called for a while. `false`: it can be let go.
+    fn stays(&mut self, now: Timestamp) -> bool {
+        match self {
+            Self::Resting(resting) => now.since(resting.used_at()) <= IDLE_MAX,
+            Self::Awake(tenant) => {
+                tenant.tidy(now);
+                let idle = now.since(tenant.used_at);
+                if idle > AWAKE_MAX
+                    && let Some(resting) = Resting::pack(tenant)
+                {
+                    *self = Self::Resting(resting);
+                    return idle <= IDLE_MAX;
                 }
-                Some(Counter::Fixed { used, .. }) => *used = used.saturating_add(*units).max(0),
-                _ => {}
+                // A mark of a tenant that is idle for so long has been abandoned or answers no longer.
+                idle <= IDLE_MAX || tenant.state.has_holds()
             }
         }
-        for (id, micros) in &correction.grants {
-            if let Some(grant) = self.state.grants.iter_mut().find(|grant| grant.id == *id) {
-                grant.remaining_micros = grant.remaining_micros.saturating_add(*micros).clamp(0, MICROS_MAX);
-            }
-        }
-        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::decision::Burn;
+    use crate::gate::state::{Grant, Reservation};
+    use crate::time::MINUTE;
+
+    const NOON: Timestamp = Timestamp::from_micros(1_793_534_400_000_000);
+
+    fn shard(state: State) -> Shard {
+        let mut shard = Shard::new(9);
+        shard.install("acme", state, NOON);
+        shard.install("other", State::default(), NOON);
+        shard
     }
 
-    fn tidy(&mut self, now: Timestamp) {
-        // A clock that steps back is no reason to tidy at each look.
-        if now.since(self.tidied_at).saturating_abs() >= TIDY_EVERY {
-            self.tidied_at = now;
-            self.state.tidy(now);
+    /// Lets every tenant be looked at while nobody is called.
+    fn pass_round(shard: &mut Shard, now: Timestamp) {
+        for _ in 0..10 {
+            assert!(shard.tenant("nobody", now).is_none());
         }
+    }
+
+    fn held() -> State {
+        let held = vec![Burn { grant: Arc::from("gift"), micros: 6 }];
+        let (opened_at, expires_at) = (NOON, NOON.plus(HOUR));
+        let mut state = State::default();
+        let hold = Reservation { held, opened_at, expires_at, excess_allowed: false, ended: None };
+        state.reservations.insert(Arc::from("res_1"), hold);
+        state
+    }
+
+    fn check(state: State, idle: i64, expected: Option<bool>) {
+        let mut shard = shard(state);
+        pass_round(&mut shard, NOON.plus(idle));
+        let rests = shard.tenants.get("acme").map(|slot| matches!(slot, Slot::Resting(_)));
+        assert_eq!(rests, expected, "{idle}");
+        assert_eq!(shard.round.len(), shard.tenants.len());
+    }
+
+    #[test]
+    fn an_idle_tenant_is_packed_and_then_let_go() {
+        check(State::default(), AWAKE_MAX, Some(false));
+        check(State::default(), AWAKE_MAX + 1, Some(true));
+        check(State::default(), IDLE_MAX, Some(true));
+        check(State::default(), IDLE_MAX + 1, None);
+        check(State::default(), -HOUR, Some(false));
+    }
+
+    #[test]
+    fn a_tenant_with_a_living_reservation_stays() {
+        check(held(), IDLE_MAX, Some(false));
+        check(held(), 2 * IDLE_MAX, Some(false));
+    }
+
+    #[test]
+    fn a_tenant_that_rests_is_let_go_after_an_hour_and_woken_by_a_call() {
+        let grants =
+            vec![Grant { id: Arc::from("gift"), priority: 1, expires_at: None, remaining_micros: 5 }];
+        let mut shard = shard(State { grants: grants.clone(), ..State::default() });
+        pass_round(&mut shard, NOON.plus(MINUTE));
+        let (tenant, _) = shard.tenant("acme", NOON.plus(MINUTE)).unwrap();
+        assert_eq!((&tenant.state.grants, tenant.used_at), (&grants, NOON.plus(MINUTE)));
+        pass_round(&mut shard, NOON.plus(2 * MINUTE));
+        pass_round(&mut shard, NOON.plus(MINUTE + IDLE_MAX));
+        assert!(shard.tenants.contains_key("acme") && !shard.tenants.contains_key("other"));
+        pass_round(&mut shard, NOON.plus(MINUTE + IDLE_MAX + 1));
+        assert!(shard.tenants.is_empty() && shard.round.is_empty());
     }
 }

@@ -1,0 +1,64 @@
+//! One tenant's counters, and when they were used, tidied and corrected.
+
+use crate::gate::counters::Correction;
+use crate::gate::state::{Counter, State};
+use crate::money::MICROS_MAX;
+use crate::time::{MINUTE, Timestamp};
+
+/// How often a tenant's counters are tidied.
+const TIDY_EVERY: i64 = MINUTE;
+
+/// One tenant.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    /// Its counters.
+    pub(super) state: State,
+    /// The number that the last correction was computed at.
+    pub(super) corrected: Option<u64>,
+    /// When it was called last.
+    pub(super) used_at: Timestamp,
+    /// When it was tidied last.
+    pub(super) tidied_at: Timestamp,
+}
+
+impl Tenant {
+    pub(super) fn new(mut state: State, now: Timestamp) -> Self {
+        state.grants.shrink_to_fit();
+        Self { state, corrected: None, used_at: now, tidied_at: now }
+    }
+
+    /// Posts a correction (rule M); `false`: one at this or a higher number was posted before.
+    pub(super) fn correct(&mut self, correction: &Correction) -> bool {
+        if self.corrected >= Some(correction.number) {
+            return false;
+        }
+        self.corrected = Some(correction.number);
+        self.state.advance();
+        // A quota that was opened since then does not have what the ledger was asked about.
+        let same_period = correction.number >= self.state.period_number;
+        for (id, units) in &correction.counters {
+            match self.state.counters.get_mut(id.limit, &id.member) {
+                Some(Counter::Quota { used, .. }) if same_period => {
+                    *used = used.saturating_add(*units).max(0);
+                }
+                Some(Counter::Fixed { used, .. }) => *used = used.saturating_add(*units).max(0),
+                _ => {}
+            }
+        }
+        for (id, micros) in &correction.grants {
+            if let Some(grant) = self.state.grants.iter_mut().find(|grant| grant.id == *id) {
+                grant.remaining_micros = grant.remaining_micros.saturating_add(*micros).clamp(0, MICROS_MAX);
+            }
+        }
+        true
+    }
+
+    /// Forgets what says nothing any longer, but not at every look.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        // A clock that has stepped back is no reason to wait.
+        if now.since(self.tidied_at).saturating_abs() >= TIDY_EVERY {
+            self.tidied_at = now;
+            self.state.tidy(now);
+        }
+    }
+}
