@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tollgate_client::v1::WhoAmIRequest;
 use tollgate_client::{BuildError, Client};
+use tonic::{Code, Status};
 
 /// A server recovers its ledger before it answers.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -36,6 +37,9 @@ pub enum ChildError {
         /// The last lines of its log.
         log: String,
     },
+    /// It does not know its operator.
+    #[error("the server answers, but not to its operator: {}", .0.message())]
+    Refused(Box<Status>),
     /// There is no way to it.
     #[error(transparent)]
     Client(#[from] BuildError),
@@ -114,7 +118,10 @@ impl Server {
     async fn answers(&mut self, data: &Path, log: &Path) -> Result<(), ChildError> {
         let operator = self.operator()?;
         let patience_end = Instant::now() + START_MAX;
-        while operator.auth().who_am_i(WhoAmIRequest {}).await.is_err() {
+        while let Err(status) = operator.auth().who_am_i(WhoAmIRequest {}).await {
+            if status.code() != Code::Unavailable {
+                return Err(ChildError::Refused(Box::new(status)));
+            }
             if self.process.try_wait()?.is_some() || Instant::now() > patience_end {
                 return Err(ChildError::Silent { data: data.to_owned(), log: end_of(log) });
             }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tollgate_client::v1::UsageEvent;
+use tollgate_client::v1::{TrackMode, TrackRequest, UsageEvent};
 use tollgate_client::{BuildError, Client};
 
 use crate::cli::import::batch::{Batch, Item};
@@ -151,7 +151,8 @@ async fn pump(
         let item = match line.text().and_then(|text| parser.event(&text)) {
             Ok(mut event) => {
                 event.id = digest.event_id(line.number);
-                Item::new(line, client.request(event))
+                let mode = TrackMode::Import.into();
+                Item::new(line, TrackRequest { mode, ..client.request(event) })
             }
             Err(reason) => {
                 report.rejected(line.number, &line.bytes, &reason)?;

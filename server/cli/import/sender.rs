@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tollgate_client::Client;
 use tollgate_client::v1::{Decision, ItemError, TrackBatchRequest, TrackResult, track_result};
-use tonic::{Code, Status};
+use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::cli::import::batch::Item;
@@ -27,9 +27,9 @@ pub(super) struct Sent {
 /// Why a batch could not be sent. Each of its items is in the ledger or not; a rerun with the same ids settles it.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The server refuses the request as a whole.
-    #[error("the server refuses to import: {}", .0.message())]
-    Refused(Box<Status>),
+    /// The server would refuse every line: there is no such tenant, or the key may not import.
+    #[error("the server refuses to import: {0}")]
+    Refused(String),
     /// The server could not take it in all the time that was given to it.
     #[error("the server did not take it in {ATTEMPTS_MAX} attempts: {0}")]
     Unavailable(String),
@@ -56,7 +56,7 @@ pub(super) async fn send(client: &Client, mut items: Vec<Item>) -> Result<Sent, 
                     return Err(SendError::Mismatched { results: results.len(), items: items.len() });
                 }
                 let unsettled;
-                (items, unsettled) = sort(items, results, &mut sent);
+                (items, unsettled) = sort(items, results, &mut sent)?;
                 problem = unsettled.unwrap_or(problem);
                 None
             }
@@ -65,7 +65,7 @@ pub(super) async fn send(client: &Client, mut items: Vec<Item>) -> Result<Sent, 
                 status.message().clone_into(&mut problem);
                 wait
             }
-            Err(status) => return Err(SendError::Refused(Box::new(status))),
+            Err(status) => return Err(SendError::Refused(status.message().to_owned())),
         };
         if items.is_empty() {
             return Ok(sent);
@@ -76,7 +76,11 @@ pub(super) async fn send(client: &Client, mut items: Vec<Item>) -> Result<Sent, 
 }
 
 /// Counts the items that are settled, and gives back the others with what the server said of the last.
-fn sort(items: Vec<Item>, results: Vec<TrackResult>, sent: &mut Sent) -> (Vec<Item>, Option<String>) {
+fn sort(
+    items: Vec<Item>,
+    results: Vec<TrackResult>,
+    sent: &mut Sent,
+) -> Result<(Vec<Item>, Option<String>), SendError> {
     let mut unsettled = Vec::new();
     let mut problem = None;
     for (item, result) in items.into_iter().zip(results) {
@@ -95,11 +99,14 @@ fn sort(items: Vec<Item>, results: Vec<TrackResult>, sent: &mut Sent) -> (Vec<It
                 problem = Some(error.message);
                 unsettled.push(item);
             }
+            Some(track_result::Result::Error(error)) if is_hopeless(Code::from_i32(error.code)) => {
+                return Err(SendError::Refused(error.message));
+            }
             Some(track_result::Result::Error(error)) => sent.rejected.push((item.line, describe(error))),
             None => sent.rejected.push((item.line, String::from("the server did not say what became of it"))),
         }
     }
-    (unsettled, problem)
+    Ok((unsettled, problem))
 }
 
 fn describe(error: ItemError) -> String {
@@ -120,6 +127,11 @@ const fn is_passing(code: Code) -> bool {
             | Code::Unknown
             | Code::Cancelled
     )
+}
+
+/// Whether every other line would meet the same.
+const fn is_hopeless(code: Code) -> bool {
+    matches!(code, Code::NotFound | Code::PermissionDenied | Code::Unauthenticated)
 }
 
 /// Doubles from attempt to attempt, but at least what the server asked for; half of it is chance, so that many that
@@ -163,11 +175,18 @@ mod tests {
             TrackResult::default(),
         ];
         let mut sent = Sent::default();
-        let (unsettled, problem) = sort((0..8).map(item).collect(), results, &mut sent);
+        let (unsettled, problem) = sort((0..8).map(item).collect(), results, &mut sent).unwrap();
         assert_eq!((1, 1), (sent.imported, sent.there_already));
         assert_eq!(vec![2, 3, 4, 7], sent.rejected.iter().map(|(line, _)| line.number).collect::<Vec<_>>());
         assert_eq!(vec![5, 6], unsettled.iter().map(|item| item.line.number).collect::<Vec<_>>());
         assert_eq!(Some("busy"), problem.as_deref());
+    }
+
+    #[test]
+    fn what_every_line_would_meet_ends_the_run() {
+        let results = vec![failed(Code::NotFound, "no tenant")];
+        let refused = sort(vec![item(1)], results, &mut Sent::default());
+        assert!(matches!(refused, Err(SendError::Refused(why)) if why == "no tenant"));
     }
 
     #[test]
