@@ -93,9 +93,18 @@ impl Fault for DoorError {
     fn violations(&self) -> &[Violation] {
         match self {
             Self::Invalid(error) => error.violations(),
+            Self::Resolve(error) => error.violations(),
             Self::Admission(error) => error.violations(),
             Self::Query(error) => error.violations(),
             _ => &[],
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Resolve(error) => error.metadata(),
+            Self::Permission(error) => error.metadata(),
+            _ => Vec::new(),
         }
     }
 }

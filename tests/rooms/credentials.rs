@@ -3,6 +3,11 @@
 use ::http::{HeaderMap, HeaderValue, Request, Response};
 use axum::body::Body;
 use tollgate::api::resolve::{ResolveError, Resolved};
+use tollgate::api::status::from_fault;
+use tollgate::api::track::DoorError;
+use tollgate::fault::Invalid;
+use tollgate::identity::caller::PermissionMissing;
+use tollgate::identity::permission::Permission;
 use tollgate_client::v1;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -202,4 +207,21 @@ const fn error_name(error: &ResolveError) -> &'static str {
         ResolveError::Invalid(_) => "Invalid",
         ResolveError::Store(_) => "Store",
     }
+}
+
+#[test]
+fn permission_that_a_call_lacks_is_named_in_its_status() {
+    let missing = PermissionMissing(Permission::UsageTrackAny);
+    for error in [DoorError::from(missing), DoorError::from(ResolveError::from(missing))] {
+        let status = from_fault(&error);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().metadata["permission"], "usage.track.any", "{error:?}");
+    }
+}
+
+#[test]
+fn field_that_does_not_say_whom_a_call_is_about_is_named_in_its_status() {
+    let status = from_fault(&DoorError::from(ResolveError::from(Invalid::field("tenant_id", "is required"))));
+    let details = status.get_error_details();
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "tenant_id");
 }
