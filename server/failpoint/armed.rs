@@ -2,12 +2,15 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{Mutant, Point};
 
 /// The variable that names what is armed.
 pub const VARIABLE: &str = "TOLLGATE_FAULT";
 const DROPPED_EACH: u64 = 1_000;
+/// Between reaching the place and dying. The other threads go on meanwhile: what they say too early is heard.
+const LINGER: Duration = Duration::from_millis(30);
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
@@ -31,6 +34,7 @@ pub fn arm() -> Result<(), UnknownFault> {
 /// Says that a place was reached: the process dies here, without any cleaning up, if that is armed.
 pub fn reached(point: Point) {
     if ARMED.get().is_some_and(|armed| armed.dies_at(point)) {
+        std::thread::sleep(LINGER);
         std::process::abort();
     }
 }

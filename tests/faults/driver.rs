@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use prost_types::Duration;
 use tollgate_client::v1::{
     CompleteRequest, Decision, ExtendRequest, GrantCreditsRequest, ItemError, ReleaseRequest, ReserveRequest,
-    SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, UsageEvent, Verdict,
-    track_result,
+    SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, Verdict, track_result,
 };
 
 use self::state::State;
@@ -259,11 +258,4 @@ fn answer_of(verdict: Option<Verdict>, replayed: bool, reservation: &str) -> Ans
 
 fn failure_of(error: &ItemError) -> Failure {
     Failure::of_reason(&error.reason)
-}
-
-/// The same id with another content.
-pub(crate) fn altered(event: &UsageEvent) -> UsageEvent {
-    let mut event = event.clone();
-    event.metadata.insert("note".to_owned(), "another".to_owned());
-    event
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tollgate::time::{Clock as _, SystemClock};
 use tollgate_client::v1::{
     Dimension, DimensionRef, EventSelection, Freshness, GetLimitsRequest, GetLimitsResponse,
     GetSubscriptionRequest, GetWalletRequest, Granularity, LedgerEvent, ListEventsRequest, PlanSpec,
@@ -14,6 +15,8 @@ use crate::connection::Connection;
 /// What the ledger has of all tenants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
+    /// When it was gathered, in seconds since the epoch.
+    pub(crate) gathered_at: i64,
     pub(crate) tenants: BTreeMap<String, TenantEvidence>,
 }
 
@@ -60,7 +63,7 @@ pub(crate) async fn gather(
     connection: &Connection,
     plans: &BTreeMap<String, PlanSpec>,
 ) -> Result<Evidence, Status> {
-    let mut evidence = Evidence::default();
+    let mut evidence = Evidence { gathered_at: SystemClock.now().seconds(), ..Default::default() };
     for (tenant, spec) in plans {
         evidence.tenants.insert(tenant.clone(), of_tenant(connection, tenant, spec.clone()).await?);
     }

@@ -8,12 +8,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
-use crate::driver::{Driver, Sent, altered};
+use crate::driver::{Driver, Sent};
 use crate::evidence::{self, Evidence};
 use crate::server::Server;
 use crate::tenants::Tenants;
 use crate::verdict::Verdict;
-use crate::workload::{CallPlan, Chooser, Operation};
+use crate::workload::{Chooser, Operation};
 
 const CALLERS: u64 = 16;
 /// A fail point that was not reached in this time is given up; the server is killed instead.
@@ -62,6 +62,13 @@ impl Run {
         if self.restart(Some(&fault)).await {
             self.load(FAULT_PATIENCE).await;
         }
+        self.restart(None).await;
+    }
+
+    /// Load for longer than in any other cycle, then a restart.
+    #[cfg(feature = "faults")]
+    pub(crate) async fn killed_late(&mut self) {
+        self.load(FAULT_PATIENCE).await;
         self.restart(None).await;
     }
 
@@ -229,9 +236,9 @@ async fn send_and_repeat(driver: &Driver, chooser: &mut Chooser, operation: &Ope
     let times = 1 + chooser.below(4);
     let mut repeats = vec![operation.clone(); times];
     if chooser.percent(10)
-        && let (Operation::Call(plan), Some(last)) = (operation, repeats.last_mut())
+        && let Some(last) = repeats.last_mut()
     {
-        *last = Operation::Call(Box::new(CallPlan { event: altered(&plan.event), ..CallPlan::clone(plan) }));
+        alter(last);
     }
     match chooser.below(3) {
         0 => {
@@ -249,5 +256,14 @@ async fn send_and_repeat(driver: &Driver, chooser: &mut Chooser, operation: &Ope
             driver.state().after_restart.extend(repeats);
             sent
         }
+    }
+}
+
+/// The same event with another content, the same completion with another outcome.
+fn alter(operation: &mut Operation) {
+    match operation {
+        Operation::Call(plan) => drop(plan.event.metadata.insert("note".to_owned(), "another".to_owned())),
+        Operation::Complete { completions, .. } => completions[0].status_code = 599,
+        Operation::Batch(_) | Operation::Grant { .. } | Operation::Extend { .. } | Operation::End { .. } => {}
     }
 }

@@ -107,7 +107,7 @@ impl Chooser {
 
     fn call(&mut self) -> CallPlan {
         let tenant = self.tenant();
-        let records = !tenant.starts_with("small") && self.percent(15);
+        let records = tenant.starts_with("open") && self.percent(25);
         let way = if records { Way::Record } else { Way::Decide };
         let event = self.event(&tenant, way);
         CallPlan { tenant, event, way, ttl: 0 }

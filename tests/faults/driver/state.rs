@@ -53,7 +53,10 @@ impl State {
 
     /// What can be done to an event that is kept.
     fn learn(&mut self, name: &Name, plan: &CallPlan, kept: &Kept) {
-        if kept.replayed {
+        // The first answer may have been lost, and then a replay is the first that was heard.
+        let heard =
+            self.history.calls.get(name).is_some_and(|calls| calls.iter().any(|call| call.kept().is_some()));
+        if heard {
             return;
         }
         match plan.way {

@@ -8,6 +8,11 @@ use super::{Promise, Verdict};
 use crate::evidence::Evidence;
 use crate::history::{Answer, Call, CompletionSent, EndAnswer, EndKind, Ending, History, Kept, Name, Way};
 
+/// Marks are bounded in number; each operation is two ticks, and the largest has 151 events.
+const REMEMBERED_TICKS: u64 = 5_000;
+/// A little less than the hour for which marks are read back.
+const REMEMBERED_SECONDS: i64 = 55 * 60;
+
 pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdict) {
     let mut ledger: BTreeMap<Name, Vec<&LedgerEvent>> = BTreeMap::new();
     for (tenant, has) in &evidence.tenants {
@@ -19,7 +24,7 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
     for (name, calls) in &history.calls {
         let rows = ledger.get(name).map_or(&[][..], Vec::as_slice);
         nothing_lost(name, calls, rows, verdict);
-        answers_agree(name, calls, verdict);
+        answers_agree(name, calls, evidence.gathered_at, verdict);
         completions_agree(name, history, rows, verdict);
     }
     for (name, rows) in &ledger {
@@ -41,10 +46,10 @@ fn nothing_lost(name: &Name, calls: &[Call], rows: &[&LedgerEvent], verdict: &mu
     }
 }
 
-/// Rule Q: all answers to one id are the first one.
-fn answers_agree(name: &Name, calls: &[Call], verdict: &mut Verdict) {
+/// Rule Q: all answers to one id are the first one, as long as it is remembered. The charge is the same even then.
+fn answers_agree(name: &Name, calls: &[Call], gathered_at: i64, verdict: &mut Verdict) {
     let mut accuse = |detail: &str, one: &Call, other: &Call| {
-        let detail = format!("{name:?}: {detail}: {:?} and {:?}", one.answer, other.answer);
+        let detail = format!("{name:?}: {detail}: {one:?} and {other:?}");
         verdict.accuse(Promise::NothingTwice, detail);
     };
     let kept: Vec<(&Call, &Kept)> =
@@ -54,6 +59,9 @@ fn answers_agree(name: &Name, calls: &[Call], verdict: &mut Verdict) {
         if answer.charged_micros != first_kept.charged_micros {
             accuse("two charges", first, call);
         }
+        if may_be_forgotten(first, gathered_at) {
+            continue;
+        }
         if answer.decision != first_kept.decision || answer.reservation != first_kept.reservation {
             accuse("two decisions", first, call);
         }
@@ -61,13 +69,18 @@ fn answers_agree(name: &Name, calls: &[Call], verdict: &mut Verdict) {
             accuse("two contents", first, call);
         }
     }
+    if may_be_forgotten(first, gathered_at) {
+        return;
+    }
     if let [(one, _), (other, _), ..] =
         kept.iter().filter(|(_, kept)| !kept.replayed).collect::<Vec<_>>().as_slice()
     {
         accuse("two first answers", one, other);
     }
     for call in calls {
-        let known = kept.iter().find(|(earlier, _)| call.span.is_after(earlier.span));
+        let is_remembered = |earlier: &Call| call.span.began - earlier.span.ended < REMEMBERED_TICKS;
+        let known =
+            kept.iter().find(|(earlier, _)| call.span.is_after(earlier.span) && is_remembered(earlier));
         let Some((earlier, _)) = known else { continue };
         let same = canonical(&call.event) == canonical(&earlier.event);
         match &call.answer {
@@ -77,6 +90,12 @@ fn answers_agree(name: &Name, calls: &[Call], verdict: &mut Verdict) {
             Answer::Kept(_) | Answer::Conflict | Answer::NotTaken | Answer::Unknown => {}
         }
     }
+}
+
+/// What was recorded of a time before the last hour is not read back after a restart: there is no mark of it then.
+fn may_be_forgotten(call: &Call, gathered_at: i64) -> bool {
+    let occurred_at = call.event.occurred_at.map_or(i64::MAX, |at| at.seconds);
+    call.way == Way::Record && occurred_at < gathered_at - REMEMBERED_SECONDS
 }
 
 fn nothing_invented(

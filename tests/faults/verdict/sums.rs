@@ -41,6 +41,16 @@ impl Sums {
         }
     }
 
+    /// Whether a claim is right. All of it is exact but the extremes of latencies: where an outcome moved an event from one
+    /// status to another, those of the first are within one percent.
+    pub(crate) fn is_claimed_by(&self, claim: &Self) -> bool {
+        let without_extremes =
+            |sums: &Self| Self { latency_nanos_min: None, latency_nanos_max: None, ..sums.clone() };
+        is_near(self.latency_nanos_min, claim.latency_nanos_min)
+            && is_near(self.latency_nanos_max, claim.latency_nanos_max)
+            && without_extremes(self) == without_extremes(claim)
+    }
+
     pub(crate) fn add(&mut self, kept: &LedgerEvent) {
         let nothing = UsageEvent::default();
         let event = kept.event.as_ref().unwrap_or(&nothing);
@@ -94,6 +104,13 @@ pub(crate) fn values(kept: &LedgerEvent, dimension: &DimensionRef) -> Vec<String
             consumers
         }
         Dimension::Unspecified => Vec::new(),
+    }
+}
+
+fn is_near(exact: Option<i128>, claim: Option<i128>) -> bool {
+    match (exact, claim) {
+        (Some(exact), Some(claim)) => (exact - claim).abs() * 50 <= exact,
+        (exact, claim) => exact == claim,
     }
 }
 
