@@ -70,7 +70,7 @@ impl Driver {
             Operation::End { reservation, kind } => self.send_end(began, reservation, *kind).await,
         };
         if sent == Sent::Unknown {
-            self.state().after_restart.push(operation.clone());
+            self.state().unanswered.push(operation.clone());
         }
         sent
     }

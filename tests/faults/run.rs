@@ -84,7 +84,7 @@ impl Run {
         let faults = (!faults.is_empty()).then(|| faults.join(","));
         let is_ready = self.server.start(faults.as_deref()).await;
         let mut state = self.driver.state();
-        let again = std::mem::take(&mut state.after_restart);
+        let again = state.take_due();
         state.again.extend(again);
         is_ready
     }
@@ -138,7 +138,7 @@ impl Run {
             let operations = {
                 let mut state = self.driver.state();
                 let mut operations = std::mem::take(&mut state.again);
-                operations.append(&mut state.after_restart);
+                operations.append(&mut state.take_due());
                 operations
             };
             if operations.is_empty() {

@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) again: Vec<Operation>,
     /// To be sent again after the next restart.
     pub(crate) after_restart: Vec<Operation>,
+    /// What was not answered.
+    pub(crate) unanswered: Vec<Operation>,
     /// Events that can be completed.
     pub(crate) open_events: Vec<Name>,
     /// Reservations that live, with what they hold.
@@ -25,6 +27,30 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// What is to be sent once the server is back. A caller that has heard that an event is kept does not ask again: if it was
+    /// lost, nobody brings it back.
+    pub(crate) fn take_due(&mut self) -> Vec<Operation> {
+        let mut due = std::mem::take(&mut self.after_restart);
+        for operation in std::mem::take(&mut self.unanswered) {
+            match operation {
+                Operation::Call(plan) if self.is_kept(&plan) => {}
+                Operation::Batch(mut plans) => {
+                    plans.retain(|plan| !self.is_kept(plan));
+                    if !plans.is_empty() {
+                        due.push(Operation::Batch(plans));
+                    }
+                }
+                other => due.push(other),
+            }
+        }
+        due
+    }
+
+    fn is_kept(&self, plan: &CallPlan) -> bool {
+        let calls = self.history.calls.get(&Name::new(&plan.tenant, &plan.event.id));
+        calls.is_some_and(|calls| calls.iter().any(|call| call.kept().is_some()))
+    }
+
     fn span(&mut self, began: u64) -> Span {
         Span { began, ended: self.history.tick() }
     }
@@ -54,9 +80,7 @@ impl State {
     /// What can be done to an event that is kept.
     fn learn(&mut self, name: &Name, plan: &CallPlan, kept: &Kept) {
         // The first answer may have been lost, and then a replay is the first that was heard.
-        let heard =
-            self.history.calls.get(name).is_some_and(|calls| calls.iter().any(|call| call.kept().is_some()));
-        if heard {
+        if self.is_kept(plan) {
             return;
         }
         match plan.way {
