@@ -285,3 +285,6 @@ fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
         _ => OpenError::Unusable { path, source: Box::new(error) },
     }
 }
+
+#[cfg(test)]
+mod tests;

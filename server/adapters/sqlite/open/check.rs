@@ -19,25 +19,35 @@ const LOOKED_THROUGH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Looks at the file itself, before the driver does: it takes an empty one for new, whatever its log holds.
 pub(super) fn bytes(path: &Path) -> Result<(), OpenError> {
     let found = size(path).map_err(|source| unusable(path, source))?;
+    let log = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().display()));
+    let has_log = size(&log).map_err(|source| unusable(&log, source))? > 0;
+    let truncated = |expected| OpenError::Truncated { path: path.to_owned(), found, expected };
     if found == 0 {
-        let log = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().display()));
-        let logged = size(&log).map_err(|source| unusable(&log, source))?;
-        return match logged {
-            0 => Ok(()),
-            _ => Err(OpenError::Truncated { path: path.to_owned(), found, expected: HEADER_BYTES }),
-        };
+        return if has_log { Err(truncated(HEADER_BYTES)) } else { Ok(()) };
     }
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut start));
+    let mut header = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut header));
     read.map_err(|source| unusable(path, source))?;
-    let known = start.len().min(MAGIC.len());
-    if start[..known] != MAGIC[..known] {
+    let known = header.len().min(MAGIC.len());
+    if header[..known] != MAGIC[..known] {
         return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
-    if found < HEADER_BYTES {
-        return Err(OpenError::Truncated { path: path.to_owned(), found, expected: HEADER_BYTES });
+    match expected_size(&header) {
+        None => Err(truncated(HEADER_BYTES)),
+        // With a log, the rest of the file may be in it.
+        Some(expected) if found < expected && !has_log => Err(truncated(expected)),
+        Some(_) => Ok(()),
     }
-    Ok(())
+}
+
+/// The size that a file says it has: its page size is at 16, where 1 is 65,536, and its page count at 28.
+fn expected_size(header: &[u8]) -> Option<u64> {
+    let page_size = match u16::from_be_bytes(header.get(16..18)?.try_into().ok()?) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u32::from_be_bytes(header.get(28..32)?.try_into().ok()?);
+    Some(u64::from(pages).saturating_mul(page_size).max(HEADER_BYTES))
 }
 
 /// Looks whose file it is, before anything is written. One without tables is new.
