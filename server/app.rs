@@ -156,7 +156,7 @@ impl App {
             },
             auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
             admin: AdminApi { tenants, requests, pages },
-            limits: config.limits.clone(),
+            limits: config.limits,
             ledger,
             keyring,
             door,

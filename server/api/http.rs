@@ -21,7 +21,7 @@ use crate::api::layers::auth::authenticate;
 use crate::api::status;
 use crate::api::track::Door;
 use crate::config::ResetFormat;
-use crate::fault::{Fault, Invalid};
+use crate::fault::{Fault, Reason};
 use crate::identity::keyring::Keyring;
 use crate::identity::permission::Permission;
 use crate::time::Clock;
@@ -54,8 +54,7 @@ impl Edge {
         let caller = authenticate(&self.keyring, &parts.headers).await.map_err(|error| fault(&error))?;
         caller.require(Permission::UsageTrack).map_err(|error| fault(&error))?;
         let body = self.read(&parts.headers, body).await?;
-        let body: TrackBody =
-            serde_json::from_slice(&body).map_err(|error| fault(&Invalid::field("", error.to_string())))?;
+        let body: TrackBody = serde_json::from_slice(&body).map_err(|error| fault(&Unreadable(error)))?;
         let request = body.into_request().map_err(|error| fault(&error))?;
         let tracked = self.door.track(&caller, request).await.map_err(|error| fault(&error))?;
         Ok(answer::respond(tracked, self.clock.now(), self.reset_format))
@@ -77,6 +76,17 @@ impl Edge {
             return Err(too_large());
         }
         axum::body::to_bytes(body, self.body_bytes_max).await.map_err(|_| too_large())
+    }
+}
+
+/// The body is not the JSON of a call.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not the JSON of a call: {0}")]
+struct Unreadable(serde_json::Error);
+
+impl Fault for Unreadable {
+    fn reason(&self) -> Reason {
+        Reason::InvalidField
     }
 }
 

@@ -76,7 +76,7 @@ async fn a_damaged_database_is_refused() {
 async fn a_truncated_database_is_refused() {
     let cut = |path: &Path| {
         let bytes = std::fs::read(path).unwrap();
-        std::fs::write(path, bytes.get(..bytes.len() / 2).unwrap()).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     };
     refused(cut, &["damaged", "corrupt", "malformed", "too short"]).await;
 }

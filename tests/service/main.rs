@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
+mod bad_input;
 mod databases;
 mod flood;
+mod full_disk;
+mod http;
+mod logs;
 mod port;
 mod program;
 mod raw;
+mod server;
 mod starts;

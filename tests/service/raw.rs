@@ -16,6 +16,9 @@ pub(crate) struct Answer {
     pub(crate) message: String,
 }
 
+/// The longest that any call may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A connection that speaks HTTP/2 and knows nothing of messages.
 #[derive(Clone)]
 pub(crate) struct Raw {
@@ -27,6 +30,8 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr, key: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
+        // Headers and message are written apart: without this the second waits for the first's acknowledgement.
+        stream.set_nodelay(true).unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::task::spawn(async move { drop(connection.await) });
         Self { client, address, key: key.to_owned() }
@@ -44,6 +49,11 @@ impl Raw {
         body: &[u8],
         headers: &[(&'static str, &str)],
     ) -> Answer {
+        let answer = tokio::time::timeout(PATIENCE, self.exchange(path, body, headers)).await;
+        answer.unwrap_or_else(|_| panic!("no answer to {path} {body:02x?}"))
+    }
+
+    async fn exchange(&self, path: &str, body: &[u8], headers: &[(&'static str, &str)]) -> Answer {
         let mut request = Request::post(format!("http://{}{path}", self.address))
             .header("content-type", "application/grpc")
             .header("te", "trailers")

@@ -17,7 +17,7 @@ use crate::program::OPERATOR_KEY;
 pub(crate) const NOW: i64 = 1_768_478_400;
 
 /// The first tenant.
-const TENANT: &str = "acme";
+pub(crate) const TENANT: &str = "acme";
 
 /// A server, its clock and its data.
 #[derive(Debug)]
@@ -138,14 +138,6 @@ impl Server {
     /// The operator's client.
     pub(crate) fn operator(&self) -> Client {
         self.client(OPERATOR_KEY)
-    }
-
-    pub(crate) fn operator_key(&self) -> &'static str {
-        OPERATOR_KEY
-    }
-
-    pub(crate) fn tenant(&self) -> &'static str {
-        TENANT
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -162,7 +162,7 @@ fn number(field: &str, raw: Option<&RawValue>, wrong: &mut Vec<Violation>) -> Op
     match decimal::millionths(text) {
         Ok(millionths) if millionths >= 0 => return Some(millionths),
         Ok(_) => {
-            wrong.push(Violation { field: field.to_owned(), description: String::from("is below zero") })
+            wrong.push(Violation { field: field.to_owned(), description: String::from("is below zero") });
         }
         Err(error) => wrong.push(Violation { field: field.to_owned(), description: error.to_string() }),
     }

@@ -52,7 +52,7 @@ impl Door {
         let position = self.ledger.folded();
         let account = self.ledger.accounts.get(&tenant.id).await?.account;
         let watching = Watching { door: self.clone(), tenant, folded, position, sent_at: Instant::now() };
-        let state = watching.state(&account).await?;
+        let state = watching.state(&account)?;
         let first = watching.response(Payload::Snapshot(state));
         let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
             let mut watching = watching?;
@@ -85,7 +85,7 @@ impl Watching {
                 let folded = self.folded.borrow_and_update().clone();
                 self.position = folded.position;
                 match folded.account {
-                    Some(account) => Payload::Update(self.state(&account).await?),
+                    Some(account) => Payload::Update(self.state(&account)?),
                     None => Payload::Heartbeat(v1::Heartbeat {}),
                 }
             }
@@ -96,7 +96,7 @@ impl Watching {
         Ok(Some(self.response(payload)))
     }
 
-    async fn state(&self, account: &Account) -> Result<v1::UsageState, DoorError> {
+    fn state(&self, account: &Account) -> Result<v1::UsageState, DoorError> {
         Ok(v1::UsageState {
             tenant_id: self.tenant.id.as_ref().to_owned(),
             totals: Some(query::totals(&account.totals)),

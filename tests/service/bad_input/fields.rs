@@ -5,7 +5,7 @@ use tollgate_client::v1;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::server::{NOW, Server};
+use crate::server::{NOW, Server, TENANT};
 
 const CREDITS_MAX: i64 = 9_000_000_000_000_000;
 
@@ -267,7 +267,7 @@ async fn a_wallet_has_a_bound() {
     let operator = server.operator();
     let grant = async |credits_micros: i64, request_id: &str| {
         let request = v1::GrantCreditsRequest {
-            tenant_id: server.tenant().to_owned(),
+            tenant_id: TENANT.to_owned(),
             credits_micros,
             request_id: request_id.to_owned(),
             ..Default::default()

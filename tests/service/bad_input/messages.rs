@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use prost::Message as _;
 use tollgate_client::v1;
 use tonic::Code;
 
+use crate::program::OPERATOR_KEY;
 use crate::raw::{Raw, framed};
 use crate::server::Server;
 
@@ -62,9 +63,10 @@ async fn random_bytes_end_no_call_with_a_defect() {
     let before = server.snapshot().await;
     let mut random = TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 0..200);
-    for key in [server.operator_key().to_owned(), server.key().await] {
-        let raw = Raw::connect(server.address(), &key).await;
+    for key in [OPERATOR_KEY.to_owned(), server.key().await] {
         for path in methods() {
+            // A refusal before the message was read resets its stream, and a connection has 1,024 of those.
+            let raw = Raw::connect(server.address(), &key).await;
             for _ in 0..CASES {
                 let message = bytes.new_tree(&mut random).unwrap().current();
                 // An empty message is a good request to many a method.
@@ -74,7 +76,6 @@ async fn random_bytes_end_no_call_with_a_defect() {
         }
     }
     assert_eq!(before.usage, server.snapshot().await.usage);
-    assert_eq!(Config::default().max_global_rejects, random.config().max_global_rejects);
 }
 
 #[tokio::test]
