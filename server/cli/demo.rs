@@ -119,6 +119,8 @@ async fn play(args: &DemoArgs) -> Result<(), DemoError> {
     }
     live.settle(&members).await?;
     screen.table(&live.states(), &members)?;
+    // A server that ends waits for its streams.
+    drop(live);
     screen.summary(&members, &tallies)?;
     if args.exit {
         return Ok(server.stop().await?);

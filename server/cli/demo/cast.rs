@@ -172,17 +172,22 @@ fn prepaid() -> PlanSpec {
     PlanSpec { rate_limits: vec![per_minute(10_000)], prices: vec![token_price()], ..PlanSpec::default() }
 }
 
-/// So little that most of it is refused.
+/// So little that most of it is refused: at first by the rate, and when the month's quota is gone, by that.
 fn trial() -> PlanSpec {
-    PlanSpec { rate_limits: vec![per_minute(400)], quotas: vec![per_month(500)], ..PlanSpec::default() }
+    let rate_limits = vec![sliding("ten-seconds", 100, 10)];
+    PlanSpec { rate_limits, quotas: vec![per_month(500)], ..PlanSpec::default() }
 }
 
 fn per_minute(limit: i64) -> RateLimit {
+    sliding("minute", limit, 60)
+}
+
+fn sliding(name: &str, limit: i64, seconds: u64) -> RateLimit {
     RateLimit {
-        name: String::from("minute"),
+        name: name.to_owned(),
         kind: LimitKind::SlidingWindow.into(),
         limit,
-        window: Duration::from_secs(60).try_into().ok(),
+        window: Duration::from_secs(seconds).try_into().ok(),
         ..RateLimit::default()
     }
 }

@@ -80,6 +80,7 @@ impl<'a> Player<'a> {
                 }
             }
         }
+        screen.progress(next, requests.len(), start.elapsed());
         Ok(tallies)
     }
 
