@@ -80,7 +80,7 @@ impl Resting {
                 remaining_micros: reader.whole()?,
             });
         }
-        Some(Tenant { state, corrected, used_at, tidied_at: used_at })
+        Some(Tenant { state, corrected, used_at, tidied_at: used_at, is_queued: true })
     }
 }
 
@@ -219,7 +219,8 @@ mod tests {
     const NOON: Timestamp = Timestamp::from_micros(1_793_534_400_000_000);
 
     fn check(state: State) {
-        let tenant = Tenant { state, corrected: Some(u64::MAX), used_at: NOON, tidied_at: NOON };
+        let tenant =
+            Tenant { state, corrected: Some(u64::MAX), used_at: NOON, tidied_at: NOON, is_queued: true };
         let resting = Resting::pack(&tenant).unwrap();
         assert_eq!(resting.used_at(), NOON);
         assert_eq!(format!("{:?}", resting.unpack().unwrap()), format!("{tenant:?}"));
@@ -273,7 +274,7 @@ mod tests {
         let id = Arc::from("allowance:sub_01890a5d-ac96-774b-bcce-b302099a8057:1793534400000000");
         state.grants =
             vec![Grant { id, priority: 100, expires_at: Some(NOON), remaining_micros: 999_000_000 }];
-        let tenant = Tenant { state, corrected: None, used_at: NOON, tidied_at: NOON };
+        let tenant = Tenant { state, corrected: None, used_at: NOON, tidied_at: NOON, is_queued: true };
         let bytes = Resting::pack(&tenant).unwrap().0.len();
         assert!(bytes <= 176, "{bytes}");
     }

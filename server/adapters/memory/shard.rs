@@ -12,9 +12,7 @@ use crate::time::{HOUR, SECOND, Timestamp};
 /// How long a tenant may be idle before it is let go. It is loaded again at its next use (rule K).
 const IDLE_MAX: i64 = HOUR;
 /// How long a tenant may be idle before it is packed.
-const AWAKE_MAX: i64 = 5 * SECOND;
-/// Every so many calls, one tenant of the shard is looked at.
-const LOOK_EVERY: u32 = 2;
+const AWAKE_MAX: i64 = 10 * SECOND;
 
 /// A part of all tenants.
 #[derive(Debug)]
@@ -22,9 +20,12 @@ pub(super) struct Shard {
     tenants: HashMap<Arc<str>, Slot>,
     /// The marks of their events.
     pub(super) marks: Marks,
-    /// Every tenant once, in the order in which they are looked at.
-    round: VecDeque<Arc<str>>,
-    calls: u32,
+    /// Every tenant that is awake, once, in the order in which they are looked at.
+    awake: VecDeque<Arc<str>>,
+    /// Tenants that rest or have rested, each once, and when each may have been idle for too long; soonest first.
+    ///
+    /// They are not looked at before: a million of them are in no cache.
+    resting: VecDeque<(Arc<str>, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -36,20 +37,20 @@ enum Slot {
 impl Shard {
     pub(super) fn new(marks_max: usize) -> Self {
         let marks = Marks::new(marks_max);
-        Self { tenants: HashMap::new(), marks, round: VecDeque::new(), calls: 0 }
+        Self { tenants: HashMap::new(), marks, awake: VecDeque::new(), resting: VecDeque::new() }
     }
 
-    /// The tenant and the marks, if the tenant is installed. Now and then another tenant is looked at.
+    /// The tenant and the marks, if the tenant is installed. Each call looks after one or two others.
     pub(super) fn tenant(&mut self, tenant: &str, now: Timestamp) -> Option<(&mut Tenant, &mut Marks)> {
-        self.calls = self.calls.wrapping_add(1);
-        if self.calls.is_multiple_of(LOOK_EVERY) {
-            self.look_around(tenant, now);
+        self.put_to_rest(tenant, now);
+        self.let_go(tenant, now);
+        if let Slot::Resting(resting) = self.tenants.get(tenant)? {
+            let woken = Box::new(resting.unpack()?);
+            let (name, _) = self.tenants.get_key_value(tenant)?;
+            self.awake.push_back(Arc::clone(name));
+            *self.tenants.get_mut(tenant)? = Slot::Awake(woken);
         }
-        let slot = self.tenants.get_mut(tenant)?;
-        if let Slot::Resting(resting) = slot {
-            *slot = Slot::Awake(Box::new(resting.unpack()?));
-        }
-        let Slot::Awake(tenant) = slot else { return None };
+        let Slot::Awake(tenant) = self.tenants.get_mut(tenant)? else { return None };
         tenant.used_at = now;
         Some((tenant, &mut self.marks))
     }
@@ -71,39 +72,45 @@ impl Shard {
             }
         }
         let name: Arc<str> = Arc::from(tenant);
-        self.round.push_back(Arc::clone(&name));
+        self.awake.push_back(Arc::clone(&name));
         self.tenants.insert(name, Slot::Awake(Box::new(Tenant::new(state, now))));
     }
 
-    /// Looks at one tenant, the next in the round, while another is called.
-    fn look_around(&mut self, called: &str, now: Timestamp) {
-        let Some(name) = self.round.pop_front() else { return };
-        let Some(slot) = self.tenants.get_mut(&name) else { return };
-        if *name == *called || slot.stays(now) {
-            self.round.push_back(name);
+    /// Looks at the next tenant that is awake: tidies it, and packs it if it has not been called for a while.
+    fn put_to_rest(&mut self, called: &str, now: Timestamp) {
+        let Some(name) = self.awake.pop_front() else { return };
+        let Some(Slot::Awake(tenant)) = self.tenants.get_mut(&name) else { return };
+        tenant.tidy(now);
+        let idle = now.since(tenant.used_at);
+        if idle <= AWAKE_MAX || *name == *called {
+            self.awake.push_back(name);
+        } else if let Some(resting) = Resting::pack(tenant) {
+            if !tenant.is_queued {
+                self.resting.push_back((Arc::clone(&name), tenant.used_at.plus(IDLE_MAX)));
+            }
+            self.tenants.insert(name, Slot::Resting(resting));
+        } else if idle <= IDLE_MAX || tenant.state.has_holds() {
+            self.awake.push_back(name);
         } else {
             self.tenants.remove(&name);
         }
     }
-}
 
-impl Slot {
-    /// Tidies the tenant, and packs it if it has not been called for a while. `false`: it can be let go.
-    fn stays(&mut self, now: Timestamp) -> bool {
-        match self {
-            Self::Resting(resting) => now.since(resting.used_at()) <= IDLE_MAX,
-            Self::Awake(tenant) => {
-                tenant.tidy(now);
-                let idle = now.since(tenant.used_at);
-                if idle > AWAKE_MAX
-                    && let Some(resting) = Resting::pack(tenant)
-                {
-                    *self = Self::Resting(resting);
-                    return idle <= IDLE_MAX;
-                }
-                // A mark of a tenant that is idle for so long has been abandoned or answers no longer.
-                idle <= IDLE_MAX || tenant.state.has_holds()
+    /// Lets go the tenant that has rested for longest, if that is long enough.
+    fn let_go(&mut self, called: &str, now: Timestamp) {
+        if self.resting.front().is_none_or(|(_, due_at)| now <= *due_at) {
+            return;
+        }
+        let Some((name, _)) = self.resting.pop_front() else { return };
+        // A mark of a tenant that is idle for so long has been abandoned or answers no longer.
+        match self.tenants.get_mut(&name) {
+            Some(Slot::Awake(tenant)) => tenant.is_queued = false,
+            Some(Slot::Resting(resting)) if resting.used_at().plus(IDLE_MAX) >= now || *name == *called => {
+                let due_at = resting.used_at().plus(IDLE_MAX);
+                self.resting.push_back((name, due_at));
             }
+            Some(Slot::Resting(_)) => drop(self.tenants.remove(&name)),
+            None => {}
         }
     }
 }
@@ -145,7 +152,7 @@ mod tests {
         pass_round(&mut shard, NOON.plus(idle));
         let rests = shard.tenants.get("acme").map(|slot| matches!(slot, Slot::Resting(_)));
         assert_eq!(rests, expected, "{idle}");
-        assert_eq!(shard.round.len(), shard.tenants.len());
+        assert_eq!(shard.awake.len() + shard.resting.len(), shard.tenants.len());
     }
 
     #[test]
@@ -175,6 +182,6 @@ mod tests {
         pass_round(&mut shard, NOON.plus(MINUTE + IDLE_MAX));
         assert!(shard.tenants.contains_key("acme") && !shard.tenants.contains_key("other"));
         pass_round(&mut shard, NOON.plus(MINUTE + IDLE_MAX + 1));
-        assert!(shard.tenants.is_empty() && shard.round.is_empty());
+        assert!(shard.tenants.is_empty() && shard.awake.is_empty() && shard.resting.is_empty());
     }
 }

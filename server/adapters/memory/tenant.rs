@@ -19,12 +19,14 @@ pub(super) struct Tenant {
     pub(super) used_at: Timestamp,
     /// When it was tidied last.
     pub(super) tidied_at: Timestamp,
+    /// Whether it stands in the queue of those that rest, from an earlier rest too.
+    pub(super) is_queued: bool,
 }
 
 impl Tenant {
     pub(super) fn new(mut state: State, now: Timestamp) -> Self {
         state.grants.shrink_to_fit();
-        Self { state, corrected: None, used_at: now, tidied_at: now }
+        Self { state, corrected: None, used_at: now, tidied_at: now, is_queued: false }
     }
 
     /// Posts a correction (rule M); `false`: one at this or a higher number was posted before.
