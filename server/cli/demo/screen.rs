@@ -13,6 +13,10 @@ use crate::cli::demo::tally::Tally;
 const FRAME_TERMINAL: Duration = Duration::from_millis(250);
 const FRAME_LINES: Duration = Duration::from_secs(5);
 
+const EVENT: &str =
+    r#"{"event": {"service": "llm", "endpoint": "/v1/chat", "tokens": {"input": 374, "output": 44}}}"#;
+const BY_MODEL: &str = r#"{"group_by": {"dimension": "DIMENSION_MODEL"}}"#;
+
 /// The standard output.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -93,15 +97,17 @@ impl Screen {
     /// What to try next, ready to be copied.
     pub(super) fn farewell(&self, address: SocketAddr, members: &[Member]) -> io::Result<()> {
         let mut out = self.out.lock();
-        for member in members {
+        for (place, member) in members.iter().enumerate() {
+            let call = format!("grpcurl -plaintext -H 'x-api-key: {}'", member.secret);
+            let service = format!("{address} tollgate.v1.TrackService");
             writeln!(out, "\n# tenant `{}` on plan `{}`", member.role.tenant, member.role.plan)?;
-            let grpcurl = format!("grpcurl -plaintext -H 'x-api-key: {}'", member.secret);
-            let event = r#"{"event": {"service": "llm", "endpoint": "/v1/chat", "tokens": {"input": 374, "output": 44}}}"#;
-            let by_model = r#"{"group_by": {"dimension": "DIMENSION_MODEL"}}"#;
-            writeln!(out, "{grpcurl} -d '{event}' {address} tollgate.v1.TrackService/Track")?;
-            writeln!(out, "{grpcurl} {address} tollgate.v1.TrackService/GetLimits")?;
-            writeln!(out, "{grpcurl} -d '{by_model}' {address} tollgate.v1.TrackService/QueryUsage")?;
-            writeln!(out, "{grpcurl} {address} tollgate.v1.TrackService/WatchUsage")?;
+            writeln!(out, "{call} -d '{EVENT}' {service}/Track")?;
+            // The other methods are the same for all.
+            if place == 0 {
+                writeln!(out, "{call} {service}/GetLimits")?;
+                writeln!(out, "{call} -d '{BY_MODEL}' {service}/QueryUsage")?;
+                writeln!(out, "{call} {service}/WatchUsage")?;
+            }
         }
         writeln!(out, "\nThe server stays up until Ctrl-C.")
     }
