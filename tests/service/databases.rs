@@ -26,7 +26,7 @@ fn databases(data: &Path) -> Vec<PathBuf> {
 }
 
 /// Does that to each database in turn, and expects a start to end with those words and to change nothing.
-async fn refused(damage: impl Fn(&Path), expected: &[&str]) {
+async fn refused(damage: impl Fn(&Path), expected: &str) {
     let data = used().await;
     for database in databases(data.path()) {
         let good = std::fs::read(&database).unwrap();
@@ -37,10 +37,7 @@ async fn refused(damage: impl Fn(&Path), expected: &[&str]) {
         let sentence = ended.stderr.lines().last().unwrap_or_default();
         let name = database.file_name().unwrap().to_string_lossy().into_owned();
         assert!(sentence.contains(&name), "`{sentence}` does not say `{name}`");
-        assert!(
-            expected.iter().any(|part| sentence.contains(part)),
-            "`{sentence}` says none of {expected:?}"
-        );
+        assert!(sentence.contains(expected), "`{sentence}` does not say `{expected}`");
         assert!(damaged == std::fs::read(&database).unwrap(), "{name} was changed");
         std::fs::write(&database, good).unwrap();
     }
@@ -57,7 +54,7 @@ async fn a_newer_database_is_refused() {
         database.pragma_update(None, "user_version", 9_999).unwrap();
         database.pragma_update(None, "journal_mode", "delete").unwrap();
     };
-    refused(newer, &["newer", "9999"]).await;
+    refused(newer, "has schema version 9999").await;
 }
 
 #[tokio::test]
@@ -69,7 +66,7 @@ async fn a_damaged_database_is_refused() {
         }
         std::fs::write(path, bytes).unwrap();
     };
-    refused(overwritten, &["damaged", "corrupt", "malformed"]).await;
+    refused(overwritten, "is damaged").await;
 }
 
 #[tokio::test]
@@ -78,11 +75,11 @@ async fn a_truncated_database_is_refused() {
         let bytes = std::fs::read(path).unwrap();
         std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     };
-    refused(cut, &["damaged", "corrupt", "malformed", "too short"]).await;
+    refused(cut, "is truncated").await;
 }
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused() {
     let replaced = |path: &Path| std::fs::write(path, "These are my own notes.\n".repeat(1_000)).unwrap();
-    refused(replaced, &["is not a SQLite database", "damaged"]).await;
+    refused(replaced, "is not a SQLite database").await;
 }
