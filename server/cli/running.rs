@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::oneshot;
@@ -16,6 +17,10 @@ use crate::data_directory::DataDirectory;
 use crate::tasks::Tasks;
 use crate::telemetry;
 use crate::time::Clock;
+
+/// How long the work behind the answers may take to end after the journal failed. The disk that failed the one will
+/// hardly serve the other, and what is not folded now is folded at the next start.
+const FAILED_WORK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server that takes calls.
 #[derive(Debug)]
@@ -102,7 +107,8 @@ impl Running {
         if self.port.end().await? == Drained::OutOfTime {
             tracing::warn!("some calls were cut: they took too long to finish");
         }
-        if !self.tasks.stop(patience).await {
+        let work_patience = if self.failed.is_cancelled() { FAILED_WORK_PATIENCE } else { patience };
+        if !self.tasks.stop(work_patience).await {
             tracing::warn!("some work was cut; it is taken up again at the next start");
         }
         if self.failed.is_cancelled() { Err(JournalFailed.into()) } else { Ok(()) }
