@@ -31,9 +31,11 @@ use round::Round;
 use writing::Cache;
 
 /// Bytes of records that one round takes, about.
-const ROUND_BYTES: usize = 8 * 1024 * 1024;
-/// Between the starts of two rounds, unless somebody waits: rounds are large, documents are written seldom.
-const PACE: Duration = Duration::from_millis(250);
+const ROUND_BYTES: usize = 32 * 1024 * 1024;
+/// Between the starts of two rounds while somebody watches, unless somebody waits.
+const PACE_WATCHED: Duration = Duration::from_millis(250);
+/// The same while nobody watches: the larger a round, the fewer documents are written for each event.
+const PACE_ALONE: Duration = Duration::from_secs(2);
 /// Before the first try after the store failed; each further wait is twice as long.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait between two tries.
@@ -64,6 +66,9 @@ pub struct FoldParts {
 pub trait FoldObserver: Send + Sync + std::fmt::Debug {
     /// A round is wholly folded.
     fn folded(&self, round: &FoldedRound<'_>);
+
+    /// Whether somebody waits to see each round soon.
+    fn is_watched(&self) -> bool;
 }
 
 /// A round that is wholly folded.
@@ -163,8 +168,13 @@ impl Fold {
                     continue;
                 }
             }
+            if self.position < head {
+                continue;
+            }
+            let is_watched = self.parts.observers.iter().any(|observer| observer.is_watched());
+            let pace = if is_watched { PACE_WATCHED } else { PACE_ALONE };
             tokio::select! {
-                () = tokio::time::sleep_until(started + PACE) => {}
+                () = tokio::time::sleep_until(started + pace) => {}
                 () = progress.hurried() => {}
                 () = stop.cancelled() => {}
             }

@@ -27,8 +27,8 @@ impl Standing {
     #[must_use]
     pub fn of(record: Record) -> Option<Self> {
         let Some(Body::Usage(usage)) = &record.body else { return None };
-        let (credits_micros, overage_micros) =
-            if usage.hold.is_some() { (0, 0) } else { (usage.price_micros, usage.overage_micros) };
+        let credits_micros = usage.counted().credits_micros;
+        let overage_micros = if usage.hold.is_some() { 0 } else { usage.overage_micros };
         Some(Self { record, credits_micros, overage_micros })
     }
 
@@ -87,6 +87,15 @@ impl Standing {
     #[must_use]
     pub fn event(&self) -> Option<&Event> {
         self.usage().map(|usage| &usage.event)
+    }
+}
+
+impl Usage {
+    /// As it is summed before any amendment: a reservation that lives is charged nothing yet.
+    #[must_use]
+    pub fn counted(&self) -> Counted<'_> {
+        let credits_micros = if self.hold.is_some() { 0 } else { self.price_micros };
+        Counted { event: &self.event, credits_micros, api_key_id: &self.api_key_id }
     }
 }
 

@@ -38,6 +38,10 @@ impl Feed {
 }
 
 impl FoldObserver for Feed {
+    fn is_watched(&self) -> bool {
+        self.lock().values().any(|sender| sender.receiver_count() > 0)
+    }
+
     fn folded(&self, round: &FoldedRound<'_>) {
         let watched = self.lock();
         if watched.is_empty() {

@@ -49,6 +49,7 @@ impl Door {
         }
         // Subscribed before the snapshot is read: nothing that is folded in between is missed.
         let folded = self.feed.subscribe(&tenant.id);
+        self.ledger.fresh().await?;
         let position = self.ledger.folded();
         let account = self.ledger.accounts.get(&tenant.id).await?.account;
         let watching = Watching { door: self.clone(), tenant, folded, position, sent_at: Instant::now() };

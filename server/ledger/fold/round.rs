@@ -45,8 +45,8 @@ pub(super) struct Item {
 /// What a record changes in sums.
 #[derive(Debug)]
 pub(super) enum Tally {
-    /// The event of the record itself counts.
-    Event(Box<Standing>),
+    /// The event of the record itself counts, as it was decided.
+    Event,
     /// An event becomes another.
     Amended { before: Box<Standing>, after: Box<Standing> },
     /// The refusal of the record itself counts.
@@ -108,9 +108,11 @@ impl Item {
     /// What it changes in sums.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         self.tallies.iter().filter_map(|tally| match tally {
-            Tally::Event(standing) => {
-                let counted = standing.counted()?;
-                Some(Change { occurred_at: occurred_at(standing), effect: Effect::Count(counted) })
+            Tally::Event => {
+                let Some(Body::Usage(usage)) = &self.record.body else { return None };
+                let micros = usage.event.occurred_at_micros.unwrap_or(self.record.at_micros);
+                let effect = Effect::Count(usage.counted());
+                Some(Change { occurred_at: Timestamp::from_micros(micros), effect })
             }
             Tally::Amended { before, after } => {
                 let effect = Effect::Amend { before: before.counted()?, after: after.counted()? };

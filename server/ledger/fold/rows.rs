@@ -120,8 +120,13 @@ fn settle_row(item: &mut Item, inserted: &InsertedRow, twice: bool) -> Result<()
     if !item.posted {
         return Ok(());
     }
+    if matches!(item.record.body, Some(Body::Usage(_))) {
+        item.tallies.push(Tally::Event);
+    }
+    if inserted.early.is_empty() {
+        return Ok(());
+    }
     let Some(mut standing) = Standing::of(item.record.clone()) else { return Ok(()) };
-    item.tallies.push(Tally::Event(Box::new(standing.clone())));
     for early in &inserted.early {
         let before = standing.clone();
         standing.amend(&decode(&early.body, &item.tenant)?);
