@@ -1,7 +1,7 @@
 //! A function fits on a screen, and a file can be read in one sitting.
 //!
 //! Good ones are far shorter: 5 to 40 lines and 50 to 250. The bounds here are where two thoughts are certain. Tests at
-//! the foot of a file are not counted, because their cases are data.
+//! the foot of a file or in one of their own are not counted, because their cases are data.
 
 use crate::source::{Source, expect_clean, rust};
 
@@ -59,9 +59,31 @@ fn body_lines(text: &str) -> Option<usize> {
     None
 }
 
+/// Whether the file is the tests of another one, which says so: `#[cfg(test)] mod tests;`.
+fn is_tests(source: &Source, all: &[Source]) -> bool {
+    let Some((room, name)) = source.path.strip_suffix(".rs").and_then(|path| path.rsplit_once('/')) else {
+        return false;
+    };
+    let declaration = format!("#[cfg(test)]\nmod {name};");
+    all.iter().any(|parent| parent.path == format!("{room}.rs") && parent.text.contains(&declaration))
+}
+
 #[test]
 fn nothing_is_too_long() {
-    expect_clean(&rust().iter().flat_map(too_long).collect::<Vec<_>>());
+    let all = rust();
+    let program = all.iter().filter(|source| !is_tests(source, &all));
+    expect_clean(&program.flat_map(too_long).collect::<Vec<_>>());
+}
+
+#[test]
+fn tests_in_a_file_of_their_own_are_tests() {
+    let check = |parent: &str, expected: bool| {
+        let all = [Source::sample("server/gate.rs", parent), Source::sample("server/gate/model.rs", "")];
+        assert_eq!(expected, is_tests(&all[1], &all), "{parent}");
+    };
+    check("#[cfg(test)]\nmod model;", true);
+    check("mod model;", false);
+    check("#[cfg(test)]\nmod models;", false);
 }
 
 #[test]
