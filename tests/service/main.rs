@@ -12,5 +12,6 @@ mod logs;
 mod port;
 mod program;
 mod raw;
+mod reflection;
 mod server;
 mod starts;
