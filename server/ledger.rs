@@ -24,4 +24,5 @@ pub mod standing;
 pub mod sums;
 pub mod sweeper;
 pub mod wallets;
+pub mod wire;
 pub mod works;

@@ -5,6 +5,8 @@
 //! `shift = ⌊log₂ v⌋ − 6`, it is bin `64·shift + (v >> shift)`, which is `2^shift` wide and begins at `64·2^shift` or above:
 //! its middle is at most 1/128 away from everything in it.
 
+use crate::ledger::wire::Wire;
+
 /// Latencies, each counted in its bin.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Sketch {
@@ -57,9 +59,29 @@ impl Sketch {
             self.counts.clone_from(&other.counts);
             return;
         }
+        // Both are in order, and after a few merges the one has most bins of the other.
+        let mut place = 0;
         for (bin, count) in other.bins.iter().zip(&other.counts) {
-            self.shift_bin(*bin, *count);
+            while self.bins.get(place).is_some_and(|here| here < bin) {
+                place += 1;
+            }
+            match self.counts.get_mut(place) {
+                Some(sum) if self.bins[place] == *bin && sum.saturating_add(*count) != 0 => {
+                    *sum = sum.saturating_add(*count);
+                }
+                _ => self.shift_bin(*bin, *count),
+            }
         }
+    }
+
+    /// Writes it as the message that it is.
+    pub fn write(&self, wire: &mut Wire) {
+        wire.number(1, self.count);
+        wire.number(2, self.sum_micros);
+        wire.optional_number(3, self.min_micros);
+        wire.optional_number(4, self.max_micros);
+        wire.packed(5, self.bins.iter().map(|bin| u64::from(*bin)));
+        wire.packed(6, self.counts.iter().map(|count| count.cast_unsigned()));
     }
 
     /// The shortest; where some were taken away, within one percent. `None`: there are none.
@@ -205,6 +227,17 @@ mod tests {
             prop_assert_eq!(sketch.min(), latencies.first().copied());
             prop_assert_eq!(sketch.max(), latencies.last().copied());
             prop_assert_eq!(sketch.sum_micros, latencies.iter().sum::<i64>());
+        }
+
+        #[test]
+        fn merged_sketches_are_as_one_that_has_seen_all(
+            parts in prop::collection::vec(prop::collection::vec(0_i64..3_000, 0..60), 0..6),
+        ) {
+            let mut merged = Sketch::default();
+            for part in &parts {
+                merged.merge(&of(part));
+            }
+            prop_assert_eq!(merged, of(&parts.concat()));
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ledger::event::Event;
 use crate::ledger::sketch::Sketch;
+use crate::ledger::wire::Wire;
 use crate::time::Timestamp;
 
 /// Sums over events. They stay at the largest number where it is not enough.
@@ -135,6 +136,33 @@ impl Sums {
         self.shift(counted, -1);
         if let Some(latency) = counted.event.latency_micros {
             self.latency.get_or_insert_default().take(latency);
+        }
+    }
+
+    /// Writes them as the message that they are.
+    pub fn write(&self, wire: &mut Wire) {
+        let numbers = [
+            self.calls,
+            self.refused,
+            self.errors,
+            self.units,
+            self.credits_micros,
+            self.tokens_input,
+            self.tokens_output,
+            self.tokens_cached_input,
+            self.tokens_cache_write_input,
+        ];
+        for (tag, number) in (1..).zip(numbers) {
+            wire.number(tag, number);
+        }
+        for (name, amount) in &self.quantities {
+            wire.nested(10, |wire| {
+                wire.text(1, name);
+                wire.number(2, *amount);
+            });
+        }
+        if let Some(latency) = &self.latency {
+            wire.nested(11, |wire| latency.write(wire));
         }
     }
 

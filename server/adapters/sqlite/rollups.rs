@@ -13,11 +13,14 @@ use crate::ledger::stamp::Position;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
+/// Details apart, in the order in which they came: the hours of a tenant stand close together, and a year of them is read
+/// at once; the details of one hour stand close together, and they are what is written.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE rollups (
-        tenant TEXT NOT NULL, hour INTEGER NOT NULL, revision INTEGER NOT NULL, positions BLOB NOT NULL,
-        totals BLOB NOT NULL, minutes BLOB NOT NULL, dimensions BLOB NOT NULL,
-        PRIMARY KEY (tenant, hour)) STRICT, WITHOUT ROWID;
+        tenant TEXT NOT NULL, hour INTEGER NOT NULL, revision INTEGER NOT NULL, details INTEGER NOT NULL,
+        positions BLOB NOT NULL, totals BLOB NOT NULL, PRIMARY KEY (tenant, hour)) STRICT, WITHOUT ROWID;
+    CREATE TABLE rollup_details (
+        place INTEGER PRIMARY KEY, minutes BLOB NOT NULL, dimensions BLOB NOT NULL) STRICT;
 ";
 
 /// Rollups in the ledger's file.
@@ -48,8 +51,8 @@ impl Rollups for SqliteRollups {
         self.database
             .read(move |db| {
                 let mut statement = db.prepare_cached(
-                    "SELECT hour, revision, positions, totals, minutes, dimensions FROM rollups
-                     WHERE tenant = ? AND hour = ?",
+                    "SELECT hour, revision, positions, totals, minutes, dimensions
+                     FROM rollups CROSS JOIN rollup_details ON place = details WHERE tenant = ? AND hour = ?",
                 )?;
                 keys.iter().map(|key| get(&mut statement, key)).collect()
             })
@@ -68,18 +71,14 @@ impl Rollups for SqliteRollups {
         detail: Detail,
     ) -> Result<Vec<StoredRollup>, StoreError> {
         let tenant = Arc::<str>::from(tenant);
-        let columns = match detail {
-            Detail::Totals => "x'', x''",
-            Detail::Minutes => "minutes, x''",
-            Detail::Dimensions => "x'', dimensions",
+        let sql = match detail {
+            Detail::Totals => TOTALS,
+            Detail::Minutes => MINUTES,
+            Detail::Dimensions => DIMENSIONS,
         };
-        let sql = format!(
-            "SELECT hour, revision, positions, totals, {columns} FROM rollups
-             WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour"
-        );
         self.database
             .read(move |db| {
-                let mut statement = db.prepare_cached(&sql)?;
+                let mut statement = db.prepare_cached(sql)?;
                 let bounds = params![tenant, start.micros(), end.micros()];
                 let found = statement.query_map(bounds, |row| to_rollup(&tenant, row))?;
                 found.collect()
@@ -92,24 +91,63 @@ fn get(statement: &mut CachedStatement<'_>, key: &RollupKey) -> rusqlite::Result
     statement.query_row(params![key.tenant, key.hour.micros()], |row| to_rollup(&key.tenant, row)).optional()
 }
 
+const TOTALS: &str = "
+    SELECT hour, revision, positions, totals, x'', x'' FROM rollups
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+const MINUTES: &str = "
+    SELECT hour, revision, positions, totals, minutes, x''
+    FROM rollups CROSS JOIN rollup_details ON place = details
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+const DIMENSIONS: &str = "
+    SELECT hour, revision, positions, totals, x'', dimensions
+    FROM rollups CROSS JOIN rollup_details ON place = details
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+
 fn replace(db: &Connection, rollup: &StoredRollup) -> rusqlite::Result<bool> {
-    let mut statement = db.prepare_cached(if rollup.revision == 0 {
-        "INSERT INTO rollups (tenant, hour, positions, totals, minutes, dimensions, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7 + 1) ON CONFLICT DO NOTHING"
-    } else {
-        "UPDATE rollups SET positions = ?3, totals = ?4, minutes = ?5, dimensions = ?6, revision = ?7 + 1
-         WHERE tenant = ?1 AND hour = ?2 AND revision = ?7"
-    })?;
-    let changed = statement.execute(params![
-        rollup.key.tenant,
-        rollup.key.hour.micros(),
-        Positions { all: rollup.positions.clone() }.encode_to_vec(),
-        rollup.totals,
-        rollup.minutes,
-        rollup.dimensions,
-        signed(rollup.revision)?,
-    ])?;
-    Ok(changed == 1)
+    if rollup.revision == 0 {
+        return insert(db, rollup);
+    }
+    let details = db
+        .prepare_cached(
+            "UPDATE rollups SET revision = revision + 1, positions = ?, totals = ?
+             WHERE tenant = ? AND hour = ? AND revision = ? RETURNING details",
+        )?
+        .query_row(
+            params![
+                positions(rollup),
+                rollup.totals,
+                rollup.key.tenant,
+                rollup.key.hour.micros(),
+                signed(rollup.revision)?
+            ],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?;
+    let Some(details) = details else { return Ok(false) };
+    db.prepare_cached("UPDATE rollup_details SET minutes = ?, dimensions = ? WHERE place = ?")?
+        .execute(params![rollup.minutes, rollup.dimensions, details])?;
+    Ok(true)
+}
+
+fn insert(db: &Connection, rollup: &StoredRollup) -> rusqlite::Result<bool> {
+    let (tenant, hour) = (&rollup.key.tenant, rollup.key.hour.micros());
+    if db
+        .prepare_cached("SELECT 1 FROM rollups WHERE tenant = ? AND hour = ?")?
+        .exists(params![tenant, hour])?
+    {
+        return Ok(false);
+    }
+    db.prepare_cached("INSERT INTO rollup_details (minutes, dimensions) VALUES (?, ?)")?
+        .execute(params![rollup.minutes, rollup.dimensions])?;
+    db.prepare_cached(
+        "INSERT INTO rollups (tenant, hour, revision, details, positions, totals) VALUES (?, ?, 1, ?, ?, ?)",
+    )?
+    .execute(params![tenant, hour, db.last_insert_rowid(), positions(rollup), rollup.totals])?;
+    Ok(true)
+}
+
+fn positions(rollup: &StoredRollup) -> Vec<u8> {
+    Positions { all: rollup.positions.clone() }.encode_to_vec()
 }
 
 fn to_rollup(tenant: &Arc<str>, row: &Row<'_>) -> rusqlite::Result<StoredRollup> {

@@ -9,6 +9,7 @@ use crate::ledger::rollup::Rollup;
 use crate::ledger::rollup::breakdown::{Breakdown, Breakdowns, Dimension, FIELDS, NONE, OTHER};
 use crate::ledger::rollups::StoredRollup;
 use crate::ledger::sums::Sums;
+use crate::ledger::wire::Wire;
 use crate::store::StoreError;
 
 /// Sums by the minute of the hour, 0 to 59.
@@ -45,23 +46,21 @@ impl Rollup {
     /// As a store keeps it, at the revision that it was read with.
     #[must_use]
     pub fn encode(&self) -> StoredRollup {
-        let fields = FIELDS.iter().zip(&self.breakdowns.fields);
-        let fields = fields.filter_map(|(dimension, slot)| Some((number(dimension), "", slot.as_ref()?)));
-        let custom = self.breakdowns.custom.iter();
-        let custom = custom.map(|(name, breakdown)| (CUSTOM, name.as_str(), breakdown));
-        let breakdowns = fields.chain(custom).map(|(dimension, name, breakdown)| StoredBreakdown {
-            dimension,
-            name: name.to_owned(),
-            values: breakdown.encode_to_vec(),
-        });
-        let names_left_out = self.breakdowns.names_left_out;
+        let (mut totals, mut minutes) = (Wire::default(), Wire::default());
+        self.hour.write(&mut totals);
+        for (minute, sums) in &self.minutes.by_minute {
+            minutes.nested(1, |wire| {
+                wire.number(1, i64::from(*minute));
+                wire.nested(2, |wire| sums.write(wire));
+            });
+        }
         StoredRollup {
             key: self.key.clone(),
             revision: self.revision,
             positions: self.positions.clone(),
-            totals: self.hour.encode_to_vec(),
-            minutes: self.minutes.encode_to_vec(),
-            dimensions: StoredBreakdowns { breakdowns: breakdowns.collect(), names_left_out }.encode_to_vec(),
+            totals: totals.into_bytes(),
+            minutes: minutes.into_bytes(),
+            dimensions: self.breakdowns.encode(),
         }
     }
 
@@ -83,6 +82,34 @@ impl Rollup {
         }
         let StoredRollup { key, revision, positions, .. } = stored;
         Ok(Self { key, revision, positions, hour, minutes, breakdowns })
+    }
+}
+
+impl Breakdowns {
+    /// As [`StoredBreakdowns`] would be.
+    fn encode(&self) -> Vec<u8> {
+        let fields = FIELDS.iter().zip(&self.fields);
+        let fields = fields.filter_map(|(dimension, slot)| Some((number(dimension), "", slot.as_ref()?)));
+        let custom = self.custom.iter().map(|(name, breakdown)| (CUSTOM, name.as_str(), breakdown));
+        let mut all = Wire::default();
+        for (dimension, name, breakdown) in fields.chain(custom) {
+            all.nested(1, |wire| {
+                wire.number(1, i64::from(dimension));
+                wire.text(2, name);
+                wire.nested(3, |wire| write_values(wire, breakdown));
+            });
+        }
+        all.number(2, i64::from(self.names_left_out));
+        all.into_bytes()
+    }
+}
+
+fn write_values(wire: &mut Wire, breakdown: &Breakdown) {
+    for (value, sums) in &breakdown.values {
+        wire.nested(1, |wire| {
+            wire.text(1, value);
+            wire.nested(2, |wire| sums.write(wire));
+        });
     }
 }
 

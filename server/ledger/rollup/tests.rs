@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::ledger::event::{Event, Outcome, Tokens};
 use crate::ledger::rollups::StoredRollup;
 use crate::ledger::sums::{Counted, Effect};
+use crate::ledger::wire::Wire;
 use crate::time::Timestamp;
 
 /// One call, and what became of it.
@@ -185,6 +187,9 @@ proptest! {
             next = to;
         }
         prop_assert!(!rollup.absorb(&batches.concat()), "all is absorbed");
+        let mut wire = Wire::default();
+        rollup.hour.write(&mut wire);
+        prop_assert_eq!(wire.into_bytes(), rollup.hour.encode_to_vec(), "as prost writes it");
 
         let stored = rollup.encode();
         let hour = decode_totals(&stored).unwrap();
