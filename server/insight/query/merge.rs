@@ -45,7 +45,7 @@ impl<'a> Merge<'a> {
             (group_by, Some((dimension, wanted))) => {
                 let kept = decode_breakdown(rollup, dimension)?.values.remove(wanted);
                 let value = if group_by.is_some() { wanted } else { NONE };
-                kept.map_or(Ok(()), |kept| self.push_value(rollup.key.hour, value, kept))
+                kept.map_or(Ok(()), |kept| self.push_value(rollup.key.hour, value, *kept))
             }
         }
     }
@@ -55,7 +55,7 @@ impl<'a> Merge<'a> {
             let moment = rollup.key.hour.plus(i64::from(minute).saturating_mul(MINUTE));
             let is_after_start = self.query.start.is_none_or(|start| start <= moment);
             if is_after_start && self.query.end.is_none_or(|end| moment < end) {
-                self.push_value(moment, NONE, sums)?;
+                self.push_value(moment, NONE, *sums)?;
             }
         }
         Ok(())
@@ -65,7 +65,7 @@ impl<'a> Merge<'a> {
     fn push_breakdown(&mut self, rollup: &StoredRollup, dimension: &Dimension) -> Result<(), QueryError> {
         self.answer.totals.add(&decode_totals(rollup)?);
         for (value, sums) in decode_breakdown(rollup, dimension)?.values {
-            self.push_row(rollup.key.hour, &value, sums)?;
+            self.push_row(rollup.key.hour, &value, *sums)?;
         }
         Ok(())
     }

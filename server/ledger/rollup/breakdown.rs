@@ -41,7 +41,8 @@ pub const NONE: &str = "";
 pub struct Breakdown {
     /// What each value adds up to; [`NONE`] and [`OTHER`] are beside the bound. A value once there stays.
     #[prost(btree_map = "string, message", tag = "1")]
-    pub values: BTreeMap<String, Sums>,
+    // Boxed, because a node of the map has room for eleven of them, and most dimensions of most hours have one.
+    pub values: BTreeMap<String, Box<Sums>>,
 }
 
 /// The breakdowns of one hour. One begins with the first event that has a value; all that came before had none.
@@ -79,7 +80,7 @@ impl Breakdown {
     pub fn all_under(value: &str, hour: &Sums) -> Self {
         let mut values = BTreeMap::new();
         if !hour.is_empty() {
-            values.insert(value.to_owned(), hour.clone());
+            values.insert(value.to_owned(), Box::new(hour.clone()));
         }
         Self { values }
     }
@@ -88,7 +89,7 @@ impl Breakdown {
     fn sums_mut(&mut self, value: &str) -> &mut Sums {
         let value = self.home_of(value);
         if !self.values.contains_key(value) {
-            self.values.insert(value.to_owned(), Sums::default());
+            self.values.insert(value.to_owned(), Box::default());
         }
         self.values.get_mut(value).expect("it was inserted where it was not there")
     }

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Minutes {
     #[prost(btree_map = "uint32, message", tag = "1")]
-    pub(super) by_minute: BTreeMap<u32, Sums>,
+    pub(super) by_minute: BTreeMap<u32, Box<Sums>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -120,7 +120,7 @@ pub fn decode_totals(stored: &StoredRollup) -> Result<Sums, StoreError> {
 }
 
 /// The sums of the minutes alone.
-pub fn decode_minutes(stored: &StoredRollup) -> Result<BTreeMap<u32, Sums>, StoreError> {
+pub fn decode_minutes(stored: &StoredRollup) -> Result<BTreeMap<u32, Box<Sums>>, StoreError> {
     let Minutes { by_minute } = Minutes::decode(stored.minutes.as_slice()).map_err(|e| corrupt(stored, e))?;
     let is_sound = by_minute.iter().all(|(minute, sums)| *minute < 60 && sums.is_sound());
     if is_sound { Ok(by_minute) } else { Err(unsound(stored)) }
@@ -144,7 +144,7 @@ pub fn decode_breakdown(stored: &StoredRollup, dimension: &Dimension) -> Result<
 
 fn decode_values(stored: &StoredRollup, values: &[u8]) -> Result<Breakdown, StoreError> {
     let breakdown = Breakdown::decode(values).map_err(|e| corrupt(stored, e))?;
-    if breakdown.values.values().all(Sums::is_sound) { Ok(breakdown) } else { Err(unsound(stored)) }
+    if breakdown.values.values().all(|sums| sums.is_sound()) { Ok(breakdown) } else { Err(unsound(stored)) }
 }
 
 fn unsound(stored: &StoredRollup) -> StoreError {
