@@ -86,6 +86,12 @@ async fn taking_the_slot_over_seals_the_epoch_before_at_its_next_free_number() {
         for (after, rest) in [(at(1, 1), 1), (at(1, 2), 2), (at(2, 0), 2), (at(2, 1), 3), (at(3, 0), 3)] {
             assert_eq!(read(&*journal, after, ALL).await, all[rest..], "{name}: after {after:?}");
         }
+        journal.trim(at(1, 2)).await.unwrap();
+        assert_eq!(
+            read(&*journal, at(1, 2), ALL).await,
+            all[2..],
+            "{name}: a seal that was trimmed is still one"
+        );
     }
 }
 

@@ -171,7 +171,7 @@ fn trimmed(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
     Ok(trimmed.unwrap_or(Position { slot, epoch: 0, batch: 0 }))
 }
 
-/// Seals stay: an old owner that wakes up must find its next number taken (rule B).
+/// Seals stay (rule B): without one nobody would know that its epoch has ended.
 fn trim(db: &Connection, through: Position) -> rusqlite::Result<()> {
     let (slot, epoch, number) = (through.slot, signed(through.epoch)?, signed(through.batch)?);
     db.prepare_cached("DELETE FROM batches WHERE slot = ? AND (epoch, number) <= (?, ?) AND seal = 0")?
