@@ -9,11 +9,13 @@ use crate::importer::{LLM, data, end_of, run, start};
 use crate::server::Server;
 
 /// The evening so many times over, so that there is time to be cut off in.
-const EVENINGS: usize = 4;
-const CALLS: i64 = 19_366 * 4;
-const TOKENS: (i64, i64) = (22_361_870 * 4, 4_088_665 * 4);
+const EVENINGS: usize = 6;
+const CALLS: i64 = 19_366 * 6;
+const TOKENS: (i64, i64) = (22_361_870 * 6, 4_088_665 * 6);
 /// So many are in before anything is killed.
-const BEFORE: i64 = 3_000;
+const BEFORE: i64 = 1_000;
+/// An importer that has had all its answers ends within that time.
+const DONE: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(5);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +41,10 @@ async fn an_import_waits_for_a_server_that_was_killed() {
     let (_directory, file) = evenings();
     let mut importer = start(&server, &file, &LLM);
     under_way(&server, &mut importer).await;
-    server.crash_and_start().await;
+    server.crash();
+    let ended = tokio::time::timeout(DONE, importer.wait()).await;
+    assert!(ended.is_err(), "the import was done when the server was killed");
+    server.start_again().await;
     let summary = end_of(importer).await;
     assert_eq!((CALLS as u64, 0, 0), (summary.read, summary.rejected, summary.exit_code));
     assert_eq!(summary.read, summary.imported + summary.there_already);

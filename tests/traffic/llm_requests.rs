@@ -22,7 +22,8 @@ async fn token_counts_are_in_the_ledger_as_they_were_written() {
 
     let again = run(&server, &file, &LLM).await;
     assert_eq!(Summary { imported: 0, there_already: 19_366, ..expected }, again);
-    server.crash_and_start().await;
+    server.crash();
+    server.start_again().await;
     check(&server).await;
 }
 

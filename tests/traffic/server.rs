@@ -52,10 +52,14 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// `kill -9`, and up again on the same data and port.
-    pub(crate) async fn crash_and_start(&mut self) {
+    /// `kill -9`.
+    pub(crate) fn crash(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it was killed");
+    }
+
+    /// Up again on the same data and port.
+    pub(crate) async fn start_again(&mut self) {
         self.process = spawn(&self.directory, self.port);
         self.answers().await;
     }

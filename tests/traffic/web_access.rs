@@ -29,7 +29,8 @@ async fn an_access_log_is_in_the_ledger_as_it_was_written() {
     assert_eq!(Summary { imported: 0, there_already: 5_000, ..expected }, again);
     check(&server).await;
 
-    server.crash_and_start().await;
+    server.crash();
+    server.start_again().await;
     check(&server).await;
     let after_restart = run(&server, &file, &["--format", "combined"]).await;
     assert_eq!((5_000, 0), (after_restart.imported + after_restart.there_already, after_restart.rejected));
