@@ -25,7 +25,10 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
         let rows = ledger.get(name).map_or(&[][..], Vec::as_slice);
         nothing_lost(name, calls, rows, verdict);
         answers_agree(name, calls, evidence.gathered_at, verdict);
-        completions_agree(name, history, rows, verdict);
+        // Of two outcomes of an event without a mark the ledger keeps the first, whatever was answered (rules H, Q).
+        if !calls.iter().any(|call| may_be_forgotten(call, evidence.gathered_at)) {
+            completions_agree(name, history, rows, verdict);
+        }
     }
     for (name, rows) in &ledger {
         if rows.len() > 1 {
@@ -145,8 +148,7 @@ fn outcomes(name: &Name, row: &LedgerEvent, history: &History) -> Outcomes {
     };
     let done = |one: &&CompletionSent| matches!(one.answer, Ending::Done { .. });
     let ended = ends.iter().find(|end| matches!(end.answer, EndAnswer::Done { .. }));
-    let mut certain: Vec<Completion> =
-        sent.iter().filter(done).take(1).map(|one| one.completion.clone()).collect();
+    let mut certain: Vec<Completion> = sent.iter().filter(done).map(|one| one.completion.clone()).collect();
     certain.extend(ended.and_then(|end| settled(end.kind)));
     if !certain.is_empty() {
         return Outcomes { none: false, possible: certain };
