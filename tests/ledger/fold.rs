@@ -23,7 +23,7 @@ async fn a_round(desk: &Desk, round: i64) {
     let outcome = Outcome { status_code: 500, latency_micros: Some(round), ..Outcome::default() };
     let completion = Completion { event_id: id("plain"), outcome };
     admission
-        .complete(&desk.tenant, completion)
+        .complete(desk.subject(), completion)
         .await
         .expect("an outcome")
         .finish()

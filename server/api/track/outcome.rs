@@ -1,13 +1,12 @@
 //! `Complete`: outcomes that come after their calls.
 
-use std::sync::Arc;
-
 use tollgate_client::v1;
 
 use super::event::{Check, outcome};
-use super::{Door, DoorError, bounded, durability, item_error};
+use super::{Door, DoorError, bounded, durability, item_error, subject};
 use crate::fault::Invalid;
 use crate::identity::caller::Caller;
+use crate::identity::directory::TenantEntry;
 use crate::ledger::admission::{Completing, Completion};
 
 impl Door {
@@ -22,7 +21,7 @@ impl Door {
         let mut begun = Vec::with_capacity(request.completions.len());
         for completion in request.completions {
             let id = completion.event_id.clone();
-            begun.push((id, self.begin_completion(&entry.id, completion).await));
+            begun.push((id, self.begin_completion(&entry, completion).await));
         }
         let mut results = Vec::with_capacity(begun.len());
         for (event_id, completing) in begun {
@@ -46,11 +45,11 @@ impl Door {
 
     async fn begin_completion(
         &self,
-        tenant: &Arc<str>,
+        entry: &TenantEntry,
         completion: v1::Completion,
     ) -> Result<Completing, DoorError> {
         let completion = checked(completion)?;
-        Ok(self.ledger.admission.complete(tenant, completion).await?)
+        Ok(self.ledger.admission.complete(subject(entry, None), completion).await?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{Admission, AdmissionError};
+use super::{Admission, AdmissionError, Subject};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::Completed;
 use crate::ledger::entry::Head;
@@ -74,14 +74,23 @@ impl Admission {
     /// Adds an outcome to an event that was tracked before.
     pub async fn complete(
         &self,
-        tenant: &Arc<str>,
+        subject: Subject<'_>,
         completion: Completion,
     ) -> Result<Completing, AdmissionError> {
-        let place = self.queue.place()?;
+        let tenant = subject.tenant;
         let event = event::key(tenant, KeyKind::Event, &completion.event_id);
         let payload = event::payload(b'c', &completion.outcome.encode_to_vec());
+        let mut place = self.queue.place()?;
+        let mut completed = self.counters.complete(tenant, event, payload).await?;
+        if completed == Completed::Unknown {
+            // The mark may only not be loaded yet; a load while the ledger is asked would not know of this outcome.
+            drop(place);
+            self.loader.load(tenant, subject.policy).await?;
+            place = self.queue.place()?;
+            completed = self.counters.complete(tenant, event, payload).await?;
+        }
         let mut unmarked = None;
-        let replayed = match self.counters.complete(tenant, event, payload).await? {
+        let replayed = match completed {
             Completed::Fresh => false,
             Completed::Replayed { durable: true } => return Ok(Completing::known()),
             Completed::Replayed { durable: false } => true,
