@@ -1,5 +1,8 @@
 //! Sudden deaths, at random moments and at each place where something is half done, break no promise.
 
+#[cfg(feature = "faults")]
+use std::collections::BTreeSet;
+
 use crate::run::Run;
 use crate::{cycles, say, seed};
 
@@ -37,12 +40,16 @@ async fn no_promise_is_broken_by_a_death_at_any_place() {
     ];
     let seed = seed();
     let mut run = Run::new(seed, None).await;
+    let mut reached = BTreeSet::new();
     let rounds = (cycles() / 5).max(1);
     for (place, round) in (0..rounds).flat_map(|round| PLACES.map(|place| (place, round))) {
         let at = 1 + round * 6 % 13;
-        run.killed_at(place, at).await;
+        if run.killed_at(place, at).await {
+            reached.insert(place);
+        }
         let verdict = run.verdict().await;
         assert!(verdict.is_clean(), "seed {seed}, death {at} at `{place}`:\n{verdict}");
     }
+    assert_eq!(reached.len(), PLACES.len(), "only these were reached: {reached:?}");
     say(&format!("deaths at {} places: {}", PLACES.len(), run.summary()));
 }

@@ -23,7 +23,9 @@ async fn is_found(mutant: &'static str, death: Death, promise: Promise) {
         match death {
             Death::AtRandom => run.killed_at_random().await,
             Death::Late => run.killed_late().await,
-            Death::At(place) => run.killed_at(place, 2 + round * 3).await,
+            Death::At(place) => {
+                run.killed_at(place, 2 + round * 3).await;
+            }
         }
         let verdict = run.verdict().await;
         if verdict.breaks(promise) {

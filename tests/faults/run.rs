@@ -51,18 +51,18 @@ impl Run {
     /// Load on a server that dies within 50 to 300 ms, then a restart.
     pub(crate) async fn killed_at_random(&mut self) {
         let load = Duration::from_millis(self.random.random_range(50..300));
-        self.load(load).await;
+        let has_ended = self.load(load).await;
+        assert!(!has_ended, "the server ended by itself:\n{}", self.server.last_words());
         self.restart(None).await;
     }
 
-    /// Load on a server that dies at a place; `at` counts how often it is reached before.
+    /// Load on a server that dies when it reaches a place for the `at`-th time. `false`: it never did, and was killed.
     #[cfg(feature = "faults")]
-    pub(crate) async fn killed_at(&mut self, place: &str, at: u64) {
+    pub(crate) async fn killed_at(&mut self, place: &str, at: u64) -> bool {
         let fault = format!("kill:{place}:{at}");
-        if self.restart(Some(&fault)).await {
-            self.load(FAULT_PATIENCE).await;
-        }
+        let has_died = !self.restart(Some(&fault)).await || self.load(FAULT_PATIENCE).await;
         self.restart(None).await;
+        has_died
     }
 
     /// Load for longer than in any other cycle, then a restart.
@@ -89,16 +89,18 @@ impl Run {
         is_ready
     }
 
-    /// Lets the callers call until the time is over or the server is gone, then kills it.
-    async fn load(&mut self, length: Duration) {
+    /// Lets the callers call until the time is over or the server is gone, then kills it. `true`: it was gone.
+    async fn load(&mut self, length: Duration) -> bool {
         let end = Instant::now() + length;
         let mut callers = JoinSet::new();
         for chooser in self.choosers.drain(..) {
             callers.spawn(call_until(Arc::clone(&self.driver), chooser, end));
         }
         self.server.wait_for_end(length).await;
+        let has_ended = self.server.has_ended();
         self.server.kill();
         self.choosers = callers.join_all().await;
+        has_ended
     }
 
     /// Sends again what is not known, ends what was begun, and compares.
