@@ -154,10 +154,13 @@ impl Run {
     }
 
     async fn end_reservations(&mut self) {
-        let reservations = std::mem::take(&mut self.driver.state().reservations);
-        for (reservation, hold_micros) in reservations {
-            let kind = self.choosers[0].end(hold_micros);
-            self.driver.send(&Operation::End { reservation, kind }).await;
+        // A settlement above the hold leaves the reservation alive, to be ended for nothing in the next round.
+        for _ in 0..RESEND_ROUNDS_MAX {
+            let reservations = std::mem::take(&mut self.driver.state().reservations);
+            for (reservation, hold_micros) in reservations {
+                let kind = self.choosers[0].end(hold_micros);
+                self.driver.send(&Operation::End { reservation, kind }).await;
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost_types::Duration;
 use tollgate_client::v1::{
     CallerPrices, ChangeSubscriptionRequest, CreateApiKeyRequest, CreatePlanRequest, CreateTenantRequest,
-    LimitKind, PlanSpec, PriceRule, PublishPlanVersionRequest, Quota, RateLimit, TokenPrices,
+    LimitKind, LimitScope, PlanSpec, PriceRule, PublishPlanVersionRequest, Quota, RateLimit, TokenPrices,
 };
 use tonic::Status;
 
@@ -133,6 +133,11 @@ fn small() -> PlanSpec {
             rate("sliding", LimitKind::SlidingWindow, 30, 1, 0),
             rate("fixed", LimitKind::FixedWindow, 40, 1, 0),
             rate("bucket", LimitKind::TokenBucket, 50, 1, 25),
+            RateLimit {
+                scope: LimitScope::Consumer.into(),
+                ..rate("consumer", LimitKind::SlidingWindow, 8, 2, 0)
+            },
+            RateLimit { scope: LimitScope::ApiKey.into(), ..rate("key", LimitKind::FixedWindow, 15, 1, 0) },
         ],
         quotas: quota(Some(SMALL_QUOTA)),
         ..Default::default()

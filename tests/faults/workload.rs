@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use tollgate::time::{Clock as _, SystemClock};
-use tollgate_client::v1::{Completion, Consumer, ConsumerKind, Tokens, UsageEvent};
+use tollgate_client::v1::{Completion, Consumer, ConsumerKind, ReservationExcess, Tokens, UsageEvent};
 
 use crate::history::{EndKind, Name, Way};
 use crate::tenants::Tenants;
@@ -47,6 +47,8 @@ pub(crate) struct CallPlan {
     pub(crate) way: Way,
     /// Seconds that a reservation lives.
     pub(crate) ttl: i64,
+    /// What a settlement above the hold may do.
+    pub(crate) excess: ReservationExcess,
 }
 
 /// Chooses operations; the same seed chooses the same.
@@ -110,7 +112,7 @@ impl Chooser {
         let records = tenant.starts_with("open") && self.percent(25);
         let way = if records { Way::Record } else { Way::Decide };
         let event = self.event(&tenant, way);
-        CallPlan { tenant, event, way, ttl: 0 }
+        CallPlan { tenant, event, way, ttl: 0, excess: ReservationExcess::Unspecified }
     }
 
     fn batch(&mut self) -> Vec<CallPlan> {
@@ -131,7 +133,8 @@ impl Chooser {
         event.status_code = 0;
         event.credits_micros = None;
         let ttl = if self.percent(10) { 1 } else { 600 };
-        CallPlan { tenant, event, way, ttl }
+        let excess = if self.percent(40) { ReservationExcess::Allowed } else { ReservationExcess::Refused };
+        CallPlan { tenant, event, way, ttl, excess }
     }
 
     fn grant(&mut self) -> Operation {
@@ -157,7 +160,8 @@ impl Chooser {
         if self.percent(30) {
             return EndKind::Release;
         }
-        let credits_micros = self.random.random_range(0..=hold_micros);
+        // Some are above the hold.
+        let credits_micros = self.random.random_range(0..=hold_micros + hold_micros / 10);
         EndKind::Settle { credits_micros, status_code: [200, 500][self.below(2)] }
     }
 

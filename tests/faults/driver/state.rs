@@ -136,7 +136,11 @@ impl State {
             Ok((charged_micros, replayed)) => EndAnswer::Done { charged_micros, replayed },
             Err(Failure::Unknown) => EndAnswer::Unknown,
             Err(Failure::NotTaken) => EndAnswer::NotTaken,
-            Err(Failure::Reason(reason)) if reason == "SETTLEMENT_ABOVE_HOLD" => EndAnswer::AboveHold,
+            Err(Failure::Reason(reason)) if reason == "SETTLEMENT_ABOVE_HOLD" => {
+                // It lives on, and is to be ended for nothing.
+                self.reservations.push((reservation.clone(), 0));
+                EndAnswer::AboveHold
+            }
             Err(Failure::Reason(reason)) if reason.starts_with("RESERVATION_") => EndAnswer::Gone(reason),
             Err(Failure::Reason(reason)) => {
                 self.history.defects.push(format!("{reason} to {kind:?} of {reservation:?}"));

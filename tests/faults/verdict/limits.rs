@@ -1,8 +1,13 @@
 //! I5: no limit lets more pass than it says; and the counters say what the ledger says.
 
-use prost_types::Timestamp;
-use tollgate_client::v1::{LedgerEvent, LimitKind, RateLimit, TrackMode};
+use std::collections::BTreeMap;
 
+use prost_types::Timestamp;
+use tollgate_client::v1::{
+    Dimension, DimensionRef, LedgerEvent, LimitKind, LimitScope, RateLimit, TrackMode,
+};
+
+use super::sums::values;
 use super::{Promise, Verdict};
 use crate::evidence::{Evidence, TenantEvidence};
 
@@ -11,12 +16,11 @@ type Admitted = (i128, i128);
 
 pub(crate) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
     for (tenant, has) in &evidence.tenants {
-        let mut decided: Vec<Admitted> =
-            has.events.iter().filter(|event| was_decided(event)).map(admitted).collect();
-        decided.sort_unstable();
         for rate in &has.spec.rate_limits {
-            if let Some(detail) = passed(rate, &decided) {
-                verdict.accuse(Promise::LimitsHeld, format!("{tenant}: {detail}"));
+            for (member, decided) in by_member(has, rate.scope()) {
+                if let Some(detail) = passed(rate, &decided) {
+                    verdict.accuse(Promise::LimitsHeld, format!("{tenant}: {member} {detail}"));
+                }
             }
         }
         quotas_held(tenant, has, verdict);
@@ -24,7 +28,30 @@ pub(crate) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
     }
 }
 
-/// All limits of the workload hold for the tenant and for every endpoint.
+/// What was admitted for each of those that a limit counts together, in order.
+fn by_member(has: &TenantEvidence, scope: LimitScope) -> BTreeMap<String, Vec<Admitted>> {
+    let mut members: BTreeMap<String, Vec<Admitted>> = BTreeMap::new();
+    for event in has.events.iter().filter(|event| was_decided(event)) {
+        let names = match scope {
+            LimitScope::Unspecified | LimitScope::Tenant => vec![String::new()],
+            LimitScope::ApiKey if event.api_key_id.is_empty() => Vec::new(),
+            LimitScope::ApiKey => vec![event.api_key_id.clone()],
+            LimitScope::Consumer => consumers(event),
+        };
+        for name in names {
+            members.entry(name).or_default().push(admitted(event));
+        }
+    }
+    members.values_mut().for_each(|admitted| admitted.sort_unstable());
+    members
+}
+
+fn consumers(event: &LedgerEvent) -> Vec<String> {
+    let dimension = DimensionRef { dimension: Dimension::Consumer.into(), ..Default::default() };
+    values(event, &dimension).into_iter().filter(|consumer| !consumer.is_empty()).collect()
+}
+
+/// All limits of the workload hold for every endpoint.
 fn passed(rate: &RateLimit, decided: &[Admitted]) -> Option<String> {
     let window = i128::from(rate.window?.seconds) * 1_000_000;
     let limit = i128::from(rate.limit);
@@ -56,7 +83,7 @@ fn sliding_worst(decided: &[Admitted], window: i128) -> i128 {
 }
 
 fn fixed_worst(decided: &[Admitted], window: i128) -> i128 {
-    let mut windows = std::collections::BTreeMap::<i128, i128>::new();
+    let mut windows = BTreeMap::<i128, i128>::new();
     for (at, units) in decided {
         *windows.entry(at.div_euclid(window)).or_default() += units;
     }
