@@ -62,7 +62,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "PATH")]
     pub rejected: Option<PathBuf>,
 
-    /// Where the server is [default: `TOLLGATE_ENDPOINT`, or <http://127.0.0.1:7180>].
+    /// Where the server is (default: `TOLLGATE_ENDPOINT`, or <http://127.0.0.1:7180>).
     #[arg(long)]
     pub endpoint: Option<String>,
 
