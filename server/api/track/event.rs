@@ -131,7 +131,7 @@ impl Check {
             }
         }
         for (name, part) in [("cached_input", cached_input), ("cache_write_input", cache_write_input)] {
-            if part > input {
+            if part > input.max(0) {
                 self.wrong(
                     &format!("{field}.{name}"),
                     format!("is {part}, more than input, which is {input}"),
@@ -299,7 +299,8 @@ fn micros(duration: prost_types::Duration) -> Option<i64> {
     if nanos.unsigned_abs() > 999_999_999 || (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0) {
         return None;
     }
-    seconds.checked_mul(SECOND)?.checked_add(i64::from(nanos / 1_000))
+    // Rounded down, so that what is a little below zero stays below it.
+    seconds.checked_mul(SECOND)?.checked_add(i64::from(nanos.div_euclid(1_000)))
 }
 
 #[cfg(test)]
@@ -370,7 +371,7 @@ mod tests {
     #[test]
     fn tokens_consumers_and_maps_have_bounds() {
         let tokens = |input, cached_input| Some(v1::Tokens { input, cached_input, ..v1::Tokens::default() });
-        check(|event| event.tokens = tokens(-1, -1), "event.tokens.input");
+        check(|event| event.tokens = tokens(-1, 0), "event.tokens.input");
         check(|event| event.tokens = tokens(5, 6), "event.tokens.cached_input");
         check(
             |event| event.consumers = vec![v1::Consumer { kind: 0, id: "1".into() }],
