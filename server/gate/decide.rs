@@ -62,7 +62,7 @@ pub fn decide(state: &mut State, policy: &Policy, demand: &Demand<'_>, now: Time
         overage_micros: taken.overage_micros,
         price_micros,
         balance_micros: state.balance(policy, now),
-        period_start: period.start,
+        period,
         expires_at: taken.expires_at,
     })
 }
@@ -370,7 +370,7 @@ mod tests {
         assert!(post(&mut state, next));
         assert_eq!(reason(&decided(&mut state, &monthly, &ask, period.end)), None);
         let back = decided(&mut state, &monthly, &ask, period.end.minus(HOUR));
-        assert_eq!(back.period_start, period.end, "a clock that steps back opens no period twice");
+        assert_eq!(back.period.start, period.end, "a clock that steps back opens no period twice");
         assert!(reason(&back).is_some());
     }
 
@@ -378,13 +378,13 @@ mod tests {
     fn a_new_rule_holds_from_the_end_of_the_open_period() {
         let mut state = State::default();
         let old = Policy { quotas: vec![quota("month", Some(6))], ..policy() };
-        let open = decided(&mut state, &old, &demand(call()), NOON).period_start;
+        let open = decided(&mut state, &old, &demand(call()), NOON).period.start;
         let end = old.period.containing(NOON).end;
         let mut new = old.clone();
         new.period.anchor = Anchor::Anniversary { since: NOON.minus(20 * DAY) };
-        assert_eq!(decided(&mut state, &new, &demand(call()), end.minus(1)).period_start, open);
+        assert_eq!(decided(&mut state, &new, &demand(call()), end.minus(1)).period.start, open);
         let next = decided(&mut state, &new, &demand(call()), end);
-        assert_eq!((next.period_start, next.limits[0].remaining), (end, Some(5)));
+        assert_eq!((next.period.start, next.limits[0].remaining), (end, Some(5)));
         assert_eq!(next.limits[0].reset_at, new.period.containing(end).end);
     }
 

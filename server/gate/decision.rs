@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gate::period::Period;
 use crate::gate::policy::LimitKey;
 use crate::time::Timestamp;
 
@@ -27,7 +28,7 @@ pub struct Decision {
     /// What is free to be spent afterwards, in micro-credits; `None`: neither plan nor tenant has credits.
     pub balance_micros: Option<i64>,
     /// The billing period that quotas were counted in.
-    pub period_start: Timestamp,
+    pub period: Period,
     /// When the hold ends; only for `Effect::Hold`.
     pub expires_at: Option<Timestamp>,
 }

@@ -66,7 +66,7 @@ pub fn extend(state: &mut State, policy: &Policy, extend: &Extend<'_>, now: Time
         overage_micros: 0,
         price_micros: 0,
         balance_micros: None,
-        period_start: state.period_at(policy, now).start,
+        period: state.period_at(policy, now),
         expires_at: None,
     };
     if short {

@@ -38,6 +38,9 @@ pub struct Account {
     /// The newest billing period that something was decided in: its first moment.
     #[prost(int64, tag = "7")]
     pub period_start_micros: i64,
+    /// The first moment of the next one: its bounds were fixed when it was opened.
+    #[prost(int64, tag = "13")]
+    pub period_end_micros: i64,
     /// What was charged beyond all grants in that period.
     #[prost(int64, tag = "8")]
     pub period_overage_micros: i64,
@@ -224,6 +227,7 @@ impl Account {
         for charge in &usage.charges {
             self.charge(charge, record);
         }
+        self.enter_period(usage.period_start_micros, usage.period_end_micros);
         let Some(hold) = &usage.hold else {
             self.debit(&usage.burns);
             return self.go_over(usage.overage_micros, usage.period_start_micros);
@@ -317,11 +321,15 @@ impl Account {
         }
     }
 
-    fn go_over(&mut self, micros: i64, period_start_micros: i64) {
-        if period_start_micros > self.period_start_micros {
-            self.period_start_micros = period_start_micros;
+    fn enter_period(&mut self, start_micros: i64, end_micros: i64) {
+        if start_micros > self.period_start_micros {
+            self.period_start_micros = start_micros;
+            self.period_end_micros = end_micros;
             self.period_overage_micros = 0;
         }
+    }
+
+    fn go_over(&mut self, micros: i64, period_start_micros: i64) {
         self.overage_micros = self.overage_micros.saturating_add(micros);
         if period_start_micros == self.period_start_micros {
             self.period_overage_micros = self.period_overage_micros.saturating_add(micros);

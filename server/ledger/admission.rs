@@ -9,6 +9,7 @@ use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash, TokenCount};
 use crate::gate::counters::{Charged, Counters, CountersError};
 use crate::gate::decision::{Decision, DenialReason, Refusal, Verdict};
+use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::price::PriceError;
 use crate::ledger::entry::{self, Head};
@@ -298,7 +299,7 @@ impl Admission {
                 // The place is given back first: what is loaded may need one of its own.
                 Charged::Missing => {
                     drop(place);
-                    self.loader.load(subject.tenant, subject.policy).await?;
+                    self.loader.load(subject.tenant).await?;
                 }
                 Charged::AllowanceDue { period_start, period_end } => {
                     drop(place);
@@ -320,7 +321,7 @@ impl Admission {
             Demand { event: EventKey(0), payload: PayloadHash(0), call, price_micros, effect: Effect::Dry };
         for _ in 0..LOADS_MAX {
             match self.counters.charge(subject.tenant, subject.policy, &demand).await? {
-                Charged::Missing => self.loader.load(subject.tenant, subject.policy).await?,
+                Charged::Missing => self.loader.load(subject.tenant).await?,
                 Charged::AllowanceDue { period_start, period_end } => {
                     self.loader.allow(subject.tenant, subject.policy, period_start, period_end).await?;
                 }
@@ -456,7 +457,7 @@ fn recorded_only(at: Timestamp) -> Decision {
         overage_micros: 0,
         price_micros: 0,
         balance_micros: None,
-        period_start: Timestamp::EPOCH,
+        period: Period { start: Timestamp::EPOCH, end: Timestamp::EPOCH },
         expires_at: None,
     }
 }

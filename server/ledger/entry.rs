@@ -79,7 +79,8 @@ pub fn usage(mode: Mode, event: Event, api_key: &str, policy: &Policy, decision:
         burns: burns(&decision.burns),
         overage_micros: decision.overage_micros,
         price_micros: decision.price_micros,
-        period_start_micros: decision.period_start.micros(),
+        period_start_micros: decision.period.start.micros(),
+        period_end_micros: decision.period.end.micros(),
         hold: None,
     }
 }

@@ -110,7 +110,7 @@ impl Loader {
     }
 
     /// Installs the tenant's counters if nothing is installed.
-    pub async fn load(&self, tenant: &Arc<str>, policy: &Policy) -> Result<(), LoadError> {
+    pub async fn load(&self, tenant: &Arc<str>) -> Result<(), LoadError> {
         let alone = self.alone(tenant);
         let _guard = alone.lock().await;
         if self.parts.counters.read(tenant).await?.is_some() {
@@ -118,7 +118,7 @@ impl Loader {
         }
         self.settled().await?;
         let account = self.parts.accounts.get(tenant).await?.account;
-        let mut state = state_of(&account, policy);
+        let mut state = state_of(&account);
         self.read_back(tenant, self.parts.counters.now(), &mut state).await?;
         Ok(self.parts.counters.install(tenant, state).await?)
     }
@@ -231,12 +231,10 @@ impl Loader {
 }
 
 /// What the account says of the counters.
-fn state_of(account: &Account, policy: &Policy) -> State {
-    let period_start = Timestamp::from_micros(account.period_start_micros);
+fn state_of(account: &Account) -> State {
     let period = (account.period_start_micros > 0).then(|| Period {
-        // Its bounds were fixed when it was opened; only its end may be told again.
-        start: period_start,
-        end: policy.period.containing(period_start).end,
+        start: Timestamp::from_micros(account.period_start_micros),
+        end: Timestamp::from_micros(account.period_end_micros),
     });
     let mut state = State { period, overage_micros: account.period_overage_micros, ..State::default() };
     for window in &account.windows {

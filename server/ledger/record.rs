@@ -93,6 +93,9 @@ pub struct Usage {
     /// The first moment of the billing period, in microseconds since the epoch.
     #[prost(int64, tag = "10")]
     pub period_start_micros: i64,
+    /// The first moment of the next one.
+    #[prost(int64, tag = "12")]
+    pub period_end_micros: i64,
     /// The reservation that it opened: then `burns` and `price_micros` are held, not paid.
     #[prost(message, optional, tag = "11")]
     pub hold: Option<Hold>,

@@ -312,7 +312,7 @@ fn remembered(state: &State, policy: &Policy, at: Timestamp, price_micros: i64) 
         overage_micros: 0,
         price_micros,
         balance_micros: None,
-        period_start: state.period_at(policy, at).start,
+        period: state.period_at(policy, at),
         expires_at: None,
     })
 }

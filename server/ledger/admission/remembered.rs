@@ -47,7 +47,7 @@ impl Admission {
             burns,
             overage_micros: 0,
             balance_micros: Some(account.balance_micros()),
-            period_start: subject.policy.period.containing(record.at()).start,
+            period: subject.policy.period.containing(record.at()),
             expires_at: Some(expires_at),
         };
         Ok(Some(Extension { decision, held_micros, expires_at, replayed: true }))

@@ -203,7 +203,7 @@ impl Admission {
                 Extended::Gone(gone) => return Err(self.gone(subject, order.reservation, gone).await?),
                 Extended::Missing => {
                     drop(place);
-                    self.loader.load(subject.tenant, subject.policy).await?;
+                    self.loader.load(subject.tenant).await?;
                 }
             }
         }
@@ -272,7 +272,7 @@ impl Admission {
                 Ended::Gone(gone) => return Err(self.gone(subject, ending.reservation, gone).await?),
                 Ended::Missing => {
                     drop(place);
-                    self.loader.load(subject.tenant, subject.policy).await?;
+                    self.loader.load(subject.tenant).await?;
                 }
             }
         }

@@ -122,6 +122,6 @@ async fn an_hour_back_opens_no_period_twice() {
         clock.advance(-DAY / 24);
         let back = decided(&*counters, &with_quota(1), &demand(2, 0)).await;
         assert!(denied(&back).is_some(), "{name}");
-        assert_eq!(back.period_start, end);
+        assert_eq!(back.period.start, end);
     }
 }
