@@ -18,7 +18,7 @@ use tollgate_client::{BuildError, Client};
 use tonic::Status;
 
 use crate::cli::bench::floor::FloorProcess;
-use crate::cli::bench::load::{Load, Path, drive, share};
+use crate::cli::bench::load::{Load, Path, drive};
 use crate::cli::bench::results::{Measured, Results};
 use crate::cli::child::{self, ChildError, Server};
 
@@ -187,8 +187,8 @@ struct Bench {
     operator: Client,
     tenants: u64,
     callers: usize,
-    /// How many events each load has brought into the ledger.
-    acknowledged: Vec<u64>,
+    /// The loads that have brought events into the ledger.
+    acknowledged: Vec<Load>,
 }
 
 impl Bench {
@@ -230,7 +230,7 @@ impl Bench {
         let before = cpu::used(self.product.pid)?;
         let outcome = drive(&self.product.connections, load).await?;
         if load.path != Path::Check {
-            self.acknowledged.push(load.events);
+            self.acknowledged.push(load.clone());
             self.compare(TENANTS_ASKED.min(self.tenants)).await?;
         }
         measured.add(outcome, cpu::used(self.product.pid)?.saturating_sub(before));
@@ -245,7 +245,7 @@ impl Bench {
 
     async fn compare_tenant(&self, number: u64) -> Result<(), BenchError> {
         let counted = stage::folded(&self.operator, number).await?;
-        let acknowledged = self.acknowledged.iter().map(|events| share(*events, self.tenants, number)).sum();
+        let acknowledged = self.acknowledged.iter().map(|load| load.share(number)).sum();
         if counted == acknowledged {
             return Ok(());
         }

@@ -53,9 +53,29 @@ pub(super) fn tenant(number: u64) -> String {
     format!("bench-{number}")
 }
 
-/// How many events of a load a tenant gets: they take turns, and the first ones once more where it does not divide.
-pub(super) const fn share(events: u64, tenants: u64, number: u64) -> u64 {
-    events / tenants + if number < events % tenants { 1 } else { 0 }
+impl Load {
+    /// Events that one call brings.
+    const fn step(&self) -> u64 {
+        match self.path {
+            Path::Check | Path::Track => 1,
+            Path::Batch => BATCH,
+        }
+    }
+
+    /// Whose the event of that number is: tenants take turns, with each call. A batch is one tenant's, as its own service
+    /// sends it.
+    const fn turn(&self, number: u64) -> u64 {
+        number / self.step() % self.tenants
+    }
+
+    /// How many events of the load a tenant gets; the last call may bring less.
+    pub(super) const fn share(&self, tenant: u64) -> u64 {
+        let calls = self.events.div_ceil(self.step());
+        let turns = calls / self.tenants + if tenant < calls % self.tenants { 1 } else { 0 };
+        let is_last = calls > 0 && (calls - 1) % self.tenants == tenant;
+        let missing = if is_last { calls * self.step() - self.events } else { 0 };
+        turns * self.step() - missing
+    }
 }
 
 /// Makes all calls of a load. The first answer that is not ALLOWED ends it.
@@ -141,7 +161,7 @@ fn request(load: &Load, number: u64) -> TrackRequest {
         method: String::from("GET"),
         ..UsageEvent::default()
     };
-    TrackRequest { event: Some(event), tenant_id: tenant(number % load.tenants), ..TrackRequest::default() }
+    TrackRequest { event: Some(event), tenant_id: tenant(load.turn(number)), ..TrackRequest::default() }
 }
 
 fn allowed(verdict: Option<Verdict>) -> Result<(), BenchError> {
@@ -158,9 +178,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_add_up_to_all_events() {
-        for (events, tenants) in [(0, 3), (2, 3), (10, 3), (9, 3), (100_001, 10_000)] {
-            assert_eq!(events, (0..tenants).map(|number| share(events, tenants, number)).sum::<u64>());
+    fn a_share_is_what_the_turns_give() {
+        for path in [Path::Track, Path::Batch] {
+            for (events, tenants) in [(0, 3), (2, 3), (10, 3), (9, 3), (4_001, 3), (4_000, 7)] {
+                let load = Load { path, events, callers: 1, tenants, name: String::new() };
+                for tenant in 0..tenants {
+                    let given = (0..events).filter(|number| load.turn(*number) == tenant).count();
+                    assert_eq!(load.share(tenant), given as u64, "{path:?} {events} {tenants} {tenant}");
+                }
+            }
         }
     }
 }

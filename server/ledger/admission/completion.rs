@@ -85,7 +85,7 @@ impl Admission {
         if completed == Completed::Unknown {
             // The mark may only not be loaded yet; a load while the ledger is asked would not know of this outcome.
             drop(place);
-            self.loader.load(tenant, subject.policy).await?;
+            self.loader.load(tenant).await?;
             place = self.queue.place()?;
             completed = self.counters.complete(tenant, event, payload).await?;
         }
