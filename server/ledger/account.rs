@@ -114,6 +114,12 @@ pub struct HoldAccount {
     /// Its end came from another slot before its beginning.
     #[prost(bool, tag = "7")]
     pub ended_early: bool,
+    /// The counters' epoch and number of the decision that fixed its expiry: an extension may shorten its life too.
+    #[prost(uint64, tag = "8")]
+    pub counter_epoch: u64,
+    /// See `counter_epoch`.
+    #[prost(uint64, tag = "9")]
+    pub number: u64,
 }
 
 /// One window or quota.
@@ -193,7 +199,7 @@ impl Account {
         self.decided_at_micros = self.decided_at_micros.max(record.at_micros);
         match &record.body {
             Some(Body::Usage(usage)) => self.use_up(record, usage),
-            Some(Body::Extension(extension)) => self.extend(extension),
+            Some(Body::Extension(extension)) => self.extend(extension, record),
             Some(Body::End(end)) => self.end(end),
             Some(Body::Grant(grant)) => self.post(grant, record.at_micros),
             Some(Body::Breakage(breakage)) => self.close(breakage),
@@ -247,13 +253,18 @@ impl Account {
             expires_at_micros: hold.expires_at_micros,
             excess_allowed: hold.excess_allowed,
             ended_early: false,
+            counter_epoch: record.counter_epoch,
+            number: record.number,
         });
     }
 
-    fn extend(&mut self, extension: &Extension) {
+    fn extend(&mut self, extension: &Extension, record: &Record) {
         self.hold_back(&extension.burns);
         if let Some(hold) = self.holds.iter_mut().find(|hold| hold.reservation == extension.reservation) {
-            hold.expires_at_micros = hold.expires_at_micros.max(extension.expires_at_micros);
+            if (record.counter_epoch, record.number) > (hold.counter_epoch, hold.number) {
+                hold.expires_at_micros = extension.expires_at_micros;
+                (hold.counter_epoch, hold.number) = (record.counter_epoch, record.number);
+            }
             hold.burns.extend(extension.burns.iter().cloned());
         }
     }
@@ -408,5 +419,40 @@ impl End {
         } else {
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::Event;
+    use crate::ledger::record::Hold;
+
+    fn record((counter_epoch, number): (u64, u64), body: Body) -> Record {
+        Record { counter_epoch, number, body: Some(body), ..Record::default() }
+    }
+
+    /// A reservation until 100 that was decided as number 5 of epoch 1, and extensions by epoch, number and expiry.
+    fn check(extensions: &[((u64, u64), i64)], expected: i64) {
+        let hold = Hold { reservation: "r".to_owned(), expires_at_micros: 100, excess_allowed: false };
+        let usage = Usage { event: Event::default(), hold: Some(hold), ..Usage::default() };
+        let mut account = Account::default();
+        account.absorb(&record((1, 5), Body::Usage(usage)));
+        for (decided, expires_at_micros) in extensions {
+            let expires_at_micros = *expires_at_micros;
+            let extension =
+                Extension { reservation: "r".to_owned(), expires_at_micros, ..Extension::default() };
+            account.absorb(&record(*decided, Body::Extension(extension)));
+        }
+        assert_eq!(account.hold("r").expect("it lives").expires_at_micros, expected);
+    }
+
+    #[test]
+    fn the_last_extension_decides_when_a_reservation_ends() {
+        check(&[], 100);
+        check(&[((1, 6), 200)], 200);
+        check(&[((1, 6), 50)], 50);
+        check(&[((1, 7), 50), ((1, 6), 200)], 50);
+        check(&[((1, 7), 200), ((2, 1), 50)], 50);
     }
 }

@@ -190,14 +190,14 @@ impl Driver {
     }
 
     async fn send_extension(&self, operation: &Operation) -> Sent {
-        let Operation::Extend { reservation, request_id, additional_micros } = operation else {
+        let Operation::Extend { reservation, request_id, additional_micros, ttl } = operation else {
             return Sent::Answered;
         };
         let request = ExtendRequest {
             tenant_id: reservation.tenant.clone(),
             reservation_id: reservation.id.clone(),
             request_id: request_id.clone(),
-            ttl: Some(Duration { seconds: 600, nanos: 0 }),
+            ttl: Some(Duration { seconds: *ttl, nanos: 0 }),
             additional_credits_micros: *additional_micros,
         };
         let response = self.connection.tracking().extend(self.connection.ask(request)).await;

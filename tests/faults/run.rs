@@ -218,8 +218,8 @@ fn choose(driver: &Driver, chooser: &mut Chooser) -> Operation {
         if chooser.percent(30) {
             let reservation = state.reservations[index].0.clone();
             let request_id = format!("extend-{}", chooser.next_id());
-            let additional_micros = chooser.additional_micros();
-            return Operation::Extend { reservation, request_id, additional_micros };
+            let (additional_micros, ttl) = chooser.extension();
+            return Operation::Extend { reservation, request_id, additional_micros, ttl };
         }
         let (reservation, hold_micros) = state.reservations.swap_remove(index);
         let kind = chooser.end(hold_micros);

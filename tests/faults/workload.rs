@@ -32,6 +32,8 @@ pub(crate) enum Operation {
         reservation: Name,
         request_id: String,
         additional_micros: i64,
+        /// Seconds to live from then on: fewer than before, too.
+        ttl: i64,
     },
     End {
         reservation: Name,
@@ -165,8 +167,9 @@ impl Chooser {
         EndKind::Settle { credits_micros, status_code: [200, 500][self.below(2)] }
     }
 
-    pub(crate) fn additional_micros(&mut self) -> i64 {
-        self.random.random_range(0..1_000_000)
+    /// How much more to hold, and how many seconds to live.
+    pub(crate) fn extension(&mut self) -> (i64, i64) {
+        (self.random.random_range(0..1_000_000), if self.percent(20) { 1 } else { 600 })
     }
 
     fn latency(&mut self) -> Duration {
