@@ -4,6 +4,8 @@
 //! The numbers were counted from the files by other programs; `tests/data/README.md` says where the files are from.
 
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod importer;
 #[cfg(test)]
 mod interrupted;
