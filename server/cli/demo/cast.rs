@@ -45,19 +45,19 @@ pub(super) struct Role {
 const ROLES: [Role; 4] = [
     Role {
         tenant: "aurora",
-        plan: "demo-scale",
-        manner: Manner::Track,
-        share: 8,
-        bought_micros: 0,
-        spec: scale,
-    },
-    Role {
-        tenant: "birch",
         plan: "demo-tokens",
         manner: Manner::Track,
         share: 5,
         bought_micros: 0,
         spec: tokens,
+    },
+    Role {
+        tenant: "birch",
+        plan: "demo-scale",
+        manner: Manner::Track,
+        share: 8,
+        bought_micros: 0,
+        spec: scale,
     },
     Role {
         tenant: "cedar",
