@@ -43,6 +43,8 @@ pub enum Mutant {
     CountDuplicate,
     /// The second of two events with one id in one batch is counted too: breaks I2 and I4.
     SameIdTwiceInABatch,
+    /// The reconciler takes what was decided since it looked for a difference (rule M): the counters drift.
+    ReconcileWithoutCut,
     /// A mark that is not durable yet answers alone (rule Q): breaks I1.
     AnswerFromPendingMark,
 }

@@ -112,6 +112,7 @@ fn mutant_named(name: &str) -> Option<Mutant> {
         "fold_without_position" => Mutant::FoldWithoutPosition,
         "count_duplicate" => Mutant::CountDuplicate,
         "same_id_twice_in_a_batch" => Mutant::SameIdTwiceInABatch,
+        "reconcile_without_cut" => Mutant::ReconcileWithoutCut,
         "answer_from_pending_mark" => Mutant::AnswerFromPendingMark,
         _ => return None,
     })

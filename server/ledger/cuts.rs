@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::failpoint::{self, Mutant};
 use crate::ledger::account::Account;
 use crate::ledger::record::Record;
 use crate::ledger::stamp::{Position, Stamp};
@@ -69,7 +70,8 @@ impl Cuts {
         let mut above = Account::default();
         for (stamp, record) in records {
             let is_above = record.counter_epoch == counter_epoch && record.number > number;
-            if is_above && stamp.position.is_absorbed(positions) {
+            let is_cut = !failpoint::is(Mutant::ReconcileWithoutCut);
+            if is_above && is_cut && stamp.position.is_absorbed(positions) {
                 above.absorb(&record);
             }
         }

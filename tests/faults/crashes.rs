@@ -25,6 +25,18 @@ async fn no_promise_is_broken_by_deaths_at_random_moments() {
     say(&format!("{} deaths at random moments: {}", cycles(), run.summary()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_that_are_corrected_under_load_agree_with_the_ledger() {
+    let seed = seed();
+    let mut run = Run::new(seed, None).await;
+    for round in 1..=(cycles() / 5).max(1) {
+        run.corrected_under_load().await;
+        let verdict = run.verdict().await;
+        assert!(verdict.is_clean(), "seed {seed}, round {round}:\n{verdict}");
+    }
+    say(&format!("corrected under load: {}", run.summary()));
+}
+
 #[cfg(feature = "faults")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_promise_is_broken_by_a_death_at_any_place() {

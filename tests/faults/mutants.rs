@@ -10,6 +10,8 @@ const ROUNDS_MAX: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 enum Death {
     AtRandom,
+    /// Not before the counters were corrected under load.
+    Corrected,
     /// After some thousand events.
     Late,
     At(&'static str),
@@ -22,6 +24,7 @@ async fn is_found(mutant: &'static str, death: Death, promise: Promise) {
     for round in 1..=ROUNDS_MAX {
         match death {
             Death::AtRandom => run.killed_at_random().await,
+            Death::Corrected => run.corrected_under_load().await,
             Death::Late => run.killed_late().await,
             Death::At(place) => {
                 run.killed_at(place, 2 + round * 3).await;
@@ -51,5 +54,6 @@ mutants! {
     a_fold_without_position_is_found: "fold_without_position", Death::At("fold_after_rollups"), SumsExact;
     a_counted_duplicate_is_found: "count_duplicate", Death::AtRandom, SumsExact;
     one_id_counted_twice_in_a_batch_is_found: "same_id_twice_in_a_batch", Death::AtRandom, SumsExact;
+    a_correction_without_a_cut_is_found: "reconcile_without_cut", Death::Corrected, CountersAgree;
     an_answer_from_a_pending_mark_is_found: "answer_from_pending_mark", Death::At("before_append"), NothingLost;
 }

@@ -22,6 +22,8 @@ const FAULT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long holds and counters may take to come to rest.
 const REST_PATIENCE: Duration = Duration::from_secs(40);
 const REST_POLL: Duration = Duration::from_millis(200);
+/// The reconciler looks once a second, and waits for another.
+const RECONCILED: Duration = Duration::from_secs(5);
 const RESEND_ROUNDS_MAX: usize = 50;
 
 /// A server, its callers, and what they know.
@@ -54,6 +56,14 @@ impl Run {
         let has_ended = self.load(load).await;
         assert!(!has_ended, "the server ended by itself:\n{}", self.server.last_words());
         self.restart(None).await;
+    }
+
+    /// Load for so long that the counters are corrected meanwhile, and no death at the end of it: a restart would mend what
+    /// was corrected wrongly.
+    pub(crate) async fn corrected_under_load(&mut self) {
+        self.killed_at_random().await;
+        let callers = self.call(RECONCILED);
+        self.choosers = callers.join_all().await;
     }
 
     /// Load on a server that dies when it reaches a place for the `at`-th time. `false`: it never did, and was killed.
@@ -91,16 +101,21 @@ impl Run {
 
     /// Lets the callers call until the time is over or the server is gone, then kills it. `true`: it was gone.
     async fn load(&mut self, length: Duration) -> bool {
-        let end = Instant::now() + length;
-        let mut callers = JoinSet::new();
-        for chooser in self.choosers.drain(..) {
-            callers.spawn(call_until(Arc::clone(&self.driver), chooser, end));
-        }
+        let callers = self.call(length);
         self.server.wait_for_end(length).await;
         let has_ended = self.server.has_ended();
         self.server.kill();
         self.choosers = callers.join_all().await;
         has_ended
+    }
+
+    fn call(&mut self, length: Duration) -> JoinSet<Chooser> {
+        let end = Instant::now() + length;
+        let mut callers = JoinSet::new();
+        for chooser in self.choosers.drain(..) {
+            callers.spawn(call_until(Arc::clone(&self.driver), chooser, end));
+        }
+        callers
     }
 
     /// Sends again what is not known, ends what was begun, and compares.
@@ -111,8 +126,9 @@ impl Run {
         let since = Instant::now();
         loop {
             let verdict = self.judge().await;
-            let may_heal = !verdict.is_clean() && verdict.is_only_about_counters() && self.mutant.is_none();
-            if !may_heal || since.elapsed() > REST_PATIENCE {
+            let may_heal = !verdict.is_clean() && verdict.is_only_about_counters();
+            let patience = if self.mutant.is_none() { REST_PATIENCE } else { RECONCILED };
+            if !may_heal || since.elapsed() > patience {
                 return verdict;
             }
             tokio::time::sleep(REST_POLL).await;
