@@ -394,16 +394,16 @@ pub struct Completion {
     /// event_id is the id the call was tracked with. Required.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// status_code is the HTTP status, 100 to 599. Required.
+    /// status_code is the HTTP status, 100 to 599. Required. A status that the event had from the start stays.
     #[prost(int32, tag = "2")]
     pub status_code: i32,
-    /// latency is how long the call took, at most one day.
+    /// latency is how long the call took, at most one day. A latency that the event had from the start stays.
     #[prost(message, optional, tag = "3")]
     pub latency: ::core::option::Option<::prost_types::Duration>,
-    /// tokens are what a language model read and wrote. Refused if the event had tokens already.
+    /// tokens are what a language model read and wrote, added to those of the event.
     #[prost(message, optional, tag = "4")]
     pub tokens: ::core::option::Option<Tokens>,
-    /// quantities are further amounts. Names that the event had already are refused.
+    /// quantities are further amounts, added to those of the event.
     #[prost(btree_map = "string, int64", tag = "5")]
     pub quantities: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -531,7 +531,7 @@ pub struct ReserveResponse {
     /// verdict is the decision. credits_charged_micros is what is held.
     #[prost(message, optional, tag = "1")]
     pub verdict: ::core::option::Option<Verdict>,
-    /// reservation_id names the hold, `res_…`. Empty where DENIED.
+    /// reservation_id names the hold, `res_…`. It is made from the event's id: a retry gets the same. Empty where DENIED.
     #[prost(string, tag = "2")]
     pub reservation_id: ::prost::alloc::string::String,
     /// expires_at is when the hold ends by itself.
@@ -607,7 +607,7 @@ pub struct SettleRequest {
     /// tokens are what a language model read and wrote.
     #[prost(message, optional, tag = "6")]
     pub tokens: ::core::option::Option<Tokens>,
-    /// quantities are further amounts. Names that the event had already are refused.
+    /// quantities are further amounts, added to those of the event.
     #[prost(btree_map = "string, int64", tag = "7")]
     pub quantities: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
