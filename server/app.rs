@@ -66,6 +66,7 @@ pub struct App {
     pub ledger: Ledger,
     /// Who is asking.
     pub keyring: Arc<Keyring>,
+    feed: Arc<Feed>,
     door: Door,
     edge: Edge,
     plans: PlansApi,
@@ -135,7 +136,7 @@ impl App {
         let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
         let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
         let pages = Pages::new(&secrets.pepper);
-        let door = Door::new(ledger.clone(), Arc::clone(&resolver), feed, pages.clone());
+        let door = Door::new(ledger.clone(), Arc::clone(&resolver), Arc::clone(&feed), pages.clone());
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -159,6 +160,7 @@ impl App {
             limits: config.limits,
             ledger,
             keyring,
+            feed,
             door,
         })
     }
@@ -179,6 +181,12 @@ impl App {
             .add_service(bounded!(PlansServiceServer, self.plans))
             .add_service(bounded!(AuthServiceServer, self.auth))
             .add_service(bounded!(AdminServiceServer, self.admin))
+    }
+
+    /// What those who watch learn from; it is ended before the port, which waits for its streams.
+    #[must_use]
+    pub fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
     }
 
     /// The HTTP edge.

@@ -14,6 +14,7 @@ use crate::api::serve::{Drained, Port, PortError};
 use crate::app::{App, Secrets};
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
+use crate::live::feed::Feed;
 use crate::tasks::Tasks;
 use crate::telemetry;
 use crate::time::Clock;
@@ -29,6 +30,7 @@ pub struct Running {
     config: Config,
     port: ServedPort,
     failed: CancellationToken,
+    feed: Arc<Feed>,
     tasks: Tasks,
     // Held until everything else has ended.
     _directory: DataDirectory,
@@ -77,8 +79,8 @@ impl Running {
         };
         front.open(app.services(), app.http()).await;
         tracing::info!(%address, "ready for calls on {address}");
-        let failed = app.ledger.failed();
-        Ok(Self { address, config, port, failed, tasks, _directory: directory })
+        let (failed, feed) = (app.ledger.failed(), app.feed());
+        Ok(Self { address, config, port, failed, feed, tasks, _directory: directory })
     }
 
     /// Where it listens; the port is the real one also where 0 was asked for.
@@ -104,6 +106,7 @@ impl Running {
     pub async fn stop(self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let patience = self.config.server.drain_patience();
         tracing::info!("ending: calls may take {} s to finish", patience.as_secs());
+        self.feed.end();
         if self.port.end().await? == Drained::OutOfTime {
             tracing::warn!("some calls were cut: they took too long to finish");
         }

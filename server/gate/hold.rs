@@ -22,7 +22,7 @@ pub enum Extension {
     /// Done, or refused for lack of credits: then nothing was changed.
     Decided {
         /// The decision; `burns` is what is held in addition.
-        decision: Decision,
+        decision: Box<Decision>,
         /// All that is held now, in micro-credits.
         held_micros: i64,
         /// When the hold ends now.
@@ -86,7 +86,7 @@ pub fn extend(state: &mut State, policy: &Policy, extend: &Extend<'_>, now: Time
     }
     decision.expires_at = Some(expires_at);
     decision.balance_micros = state.balance(policy, now);
-    Extension::Decided { decision, held_micros, expires_at }
+    Extension::Decided { decision: Box::new(decision), held_micros, expires_at }
 }
 
 /// Ends a living reservation: the price is taken out of the hold, and the rest goes back to the grants that still serve.

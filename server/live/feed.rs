@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger::account::Account;
 use crate::ledger::fold::{FoldObserver, FoldedRound};
@@ -11,7 +12,10 @@ use crate::ledger::stamp::Position;
 
 /// Tenants that are watched. A tenant nobody watches costs nothing.
 #[derive(Debug, Default)]
-pub struct Feed(Mutex<HashMap<Arc<str>, watch::Sender<Folded>>>);
+pub struct Feed {
+    watched: Mutex<HashMap<Arc<str>, watch::Sender<Folded>>>,
+    ended: CancellationToken,
+}
 
 /// A tenant's account after a round of the fold. States are absolute: a subscriber that is slow sees the newest one, and
 /// nothing waits for it.
@@ -32,8 +36,19 @@ impl Feed {
         watched.entry(Arc::clone(tenant)).or_default().subscribe()
     }
 
+    /// Ends all streams: the server is ending, and does not wait for those who would watch for ever.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Is cancelled when all streams must end.
+    #[must_use]
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, watch::Sender<Folded>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

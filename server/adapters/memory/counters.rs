@@ -120,9 +120,7 @@ impl Counters for MemoryCounters {
             return Ok(replay_extension(tenant, policy, extend, found, now));
         }
         let (decision, held_micros, expires_at) = match hold::extend(&mut tenant.state, policy, extend, now) {
-            Extension::Decided { decision, held_micros, expires_at } => {
-                (Box::new(decision), held_micros, expires_at)
-            }
+            Extension::Decided { decision, held_micros, expires_at } => (decision, held_micros, expires_at),
             Extension::Gone(gone) => return Ok(Extended::Gone(gone)),
         };
         if decision.verdict == Verdict::Allowed {

@@ -16,6 +16,8 @@ use crate::gate::decision::LimitKind;
 use crate::identity::caller::Caller;
 use crate::identity::directory::TenantEntry;
 use crate::ledger::account::Account;
+use crate::ledger::admission::AdmissionError;
+use crate::ledger::queue::QueueError;
 use crate::ledger::stamp::Position;
 use crate::live::feed::Folded;
 
@@ -53,13 +55,12 @@ impl Door {
         let position = self.ledger.folded();
         let account = self.ledger.accounts.get(&tenant.id).await?.account;
         let watching = Watching { door: self.clone(), tenant, folded, position, sent_at: Instant::now() };
-        let state = watching.state(&account)?;
+        let state = watching.state(&account);
         let first = watching.response(Payload::Snapshot(state));
         let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
             let mut watching = watching?;
             match watching.next().await {
-                Ok(Some(response)) => Some((Ok(response), Some(watching))),
-                Ok(None) => None,
+                Ok(response) => Some((Ok(response), Some(watching))),
                 Err(error) => Some((Err(error), None)),
             }
         });
@@ -78,27 +79,31 @@ const fn watch(tenant: &str) -> List<'_> {
 }
 
 impl Watching {
-    /// The next update or sign of life; `None`: the server is ending.
-    async fn next(&mut self) -> Result<Option<v1::WatchUsageResponse>, DoorError> {
-        tokio::time::sleep_until(self.sent_at + UPDATE).await;
-        let payload = match tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.folded.changed()).await {
-            Ok(Ok(())) => {
-                let folded = self.folded.borrow_and_update().clone();
-                self.position = folded.position;
-                match folded.account {
-                    Some(account) => Payload::Update(self.state(&account)?),
-                    None => Payload::Heartbeat(v1::Heartbeat {}),
-                }
-            }
-            Ok(Err(_)) => return Ok(None),
-            Err(_) => Payload::Heartbeat(v1::Heartbeat {}),
+    /// The next update or sign of life. Its end is an error that a client comes back from, with its token.
+    async fn next(&mut self) -> Result<v1::WatchUsageResponse, DoorError> {
+        let ended = self.door.feed.ended();
+        let payload = tokio::select! {
+            payload = self.payload() => payload,
+            () = ended.cancelled() => return Err(AdmissionError::from(QueueError::ShuttingDown).into()),
         };
         self.sent_at = Instant::now();
-        Ok(Some(self.response(payload)))
+        Ok(self.response(payload))
     }
 
-    fn state(&self, account: &Account) -> Result<v1::UsageState, DoorError> {
-        Ok(v1::UsageState {
+    async fn payload(&mut self) -> Payload {
+        tokio::time::sleep_until(self.sent_at + UPDATE).await;
+        let changed = tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.folded.changed()).await;
+        let Ok(Ok(())) = changed else { return Payload::Heartbeat(v1::Heartbeat {}) };
+        let folded = self.folded.borrow_and_update().clone();
+        self.position = folded.position;
+        match folded.account {
+            Some(account) => Payload::Update(self.state(&account)),
+            None => Payload::Heartbeat(v1::Heartbeat {}),
+        }
+    }
+
+    fn state(&self, account: &Account) -> v1::UsageState {
+        v1::UsageState {
             tenant_id: self.tenant.id.as_ref().to_owned(),
             totals: Some(query::totals(&account.totals)),
             wallet: Some(v1::WalletState {
@@ -107,7 +112,7 @@ impl Watching {
                 overage_micros: account.overage_micros,
             }),
             quotas: self.quotas(account),
-        })
+        }
     }
 
     /// The quotas of the plan, with what the ledger has counted in the current period.

@@ -58,18 +58,24 @@ impl Round {
         if interned.len() > INTERNED_MAX {
             interned.clear();
         }
-        let mut items = Vec::new();
+        // Items are large, and a round has thousands: they are never moved to a larger place.
+        let mut bodies = Vec::new();
         for batch in batches {
             let mut records = batch.records.clone();
-            let mut place = 0_u32;
             while !records.is_empty() {
-                let body = next_record(&mut records, batch.position)?;
-                let record = Record::decode(body.clone()).map_err(|error| corrupt(batch.position, error))?;
-                let tenant = intern(interned, &record.tenant);
-                let stamp = Stamp { position: batch.position, place };
-                items.push(Item { stamp, tenant, record, body, posted: false, tallies: Vec::new() });
-                place = place.saturating_add(1);
+                bodies.push((batch.position, next_record(&mut records, batch.position)?));
             }
+        }
+        let mut items: Vec<Item> = Vec::with_capacity(bodies.len());
+        for (position, body) in bodies {
+            let record = Record::decode(body.clone()).map_err(|error| corrupt(position, error))?;
+            let tenant = intern(interned, &record.tenant);
+            let place = match items.last() {
+                Some(last) if last.stamp.position == position => last.stamp.place.saturating_add(1),
+                _ => 0,
+            };
+            let stamp = Stamp { position, place };
+            items.push(Item { stamp, tenant, record, body, posted: false, tallies: Vec::new() });
         }
         let position = batches.last().map(|batch| batch.position).unwrap_or_default();
         Ok(Self { position, items })
