@@ -15,3 +15,4 @@ mod raw;
 mod reflection;
 mod server;
 mod starts;
+mod watch;

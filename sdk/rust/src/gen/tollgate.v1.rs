@@ -765,7 +765,8 @@ pub struct UsageTotals {
     #[prost(message, optional, tag = "8")]
     pub latency: ::core::option::Option<LatencySummary>,
 }
-/// LatencySummary sums up response times. Count, sum and extremes are exact, percentiles within 1 percent.
+/// LatencySummary sums up response times. Count, sum and extremes are exact, percentiles within 1 percent; so are extremes
+/// by status code, where an outcome came after its call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LatencySummary {
     /// count is the number of events that had a latency.
