@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tollgate::cli::{self, Cli};
 
+/// Records are made on one thread and freed on another, which costs less with this one: `Check` ×1.52 of the floor, not ×1.70.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match cli::run(Cli::parse()).await {
