@@ -17,6 +17,8 @@ use crate::connection::Connection;
 pub(crate) struct Evidence {
     /// When it was gathered, in seconds since the epoch.
     pub(crate) gathered_at: i64,
+    /// When servers had died, in microseconds since the epoch, in order.
+    pub(crate) deaths: Vec<i64>,
     pub(crate) tenants: BTreeMap<String, TenantEvidence>,
 }
 

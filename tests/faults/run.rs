@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
+use tollgate::time::{Clock as _, SystemClock};
 
 use crate::driver::{Driver, Sent};
 use crate::evidence::{self, Evidence};
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     random: StdRng,
     /// The deliberate fault of the server, as `TOLLGATE_FAULT` says it.
     mutant: Option<&'static str>,
+    /// When servers had died, in microseconds since the epoch.
+    deaths: Vec<i64>,
 }
 
 impl Run {
@@ -47,7 +50,8 @@ impl Run {
             tenants.unwrap_or_else(|status| panic!("no tenants: {status:?}\n{}", server.last_words()));
         let choosers = (0..CALLERS).map(|caller| Chooser::new(seed, caller, &tenants)).collect();
         let driver = Arc::new(Driver::new(server.connection().clone(), tenants));
-        Self { server, driver, choosers, random: StdRng::seed_from_u64(seed), mutant }
+        let random = StdRng::seed_from_u64(seed);
+        Self { server, driver, choosers, random, mutant, deaths: Vec::new() }
     }
 
     /// Load on a server that dies within 50 to 300 ms, then a restart.
@@ -85,6 +89,7 @@ impl Run {
     /// Ends the server and starts it again, with a fault or without. `false`: the fault struck before it was ready.
     async fn restart(&mut self, fault: Option<&str>) -> bool {
         self.server.kill();
+        self.deaths.push(SystemClock.now().micros());
         if self.random.random_range(0..5) == 0 {
             // Recovery itself may be killed too.
             self.server.spawn(self.mutant);
@@ -200,9 +205,10 @@ impl Run {
 
     async fn evidence(&self) -> Evidence {
         let plans = &self.driver.tenants().plans;
-        evidence::gather(self.server.connection(), plans)
+        let gathered = evidence::gather(self.server.connection(), plans)
             .await
-            .unwrap_or_else(|status| panic!("no evidence: {status:?}\n{}", self.server.last_words()))
+            .unwrap_or_else(|status| panic!("no evidence: {status:?}\n{}", self.server.last_words()));
+        Evidence { deaths: self.deaths.clone(), ..gathered }
     }
 }
 

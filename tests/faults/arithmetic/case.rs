@@ -97,7 +97,7 @@ impl Case {
             lie(&mut has);
         }
         let tenants = BTreeMap::from([(TENANT.to_owned(), has)]);
-        Verdict::of(&self.history, &Evidence { gathered_at: 0, tenants })
+        Verdict::of(&self.history, &Evidence { gathered_at: 0, deaths: Vec::new(), tenants })
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
                 }
             }
         }
-        quotas_held(tenant, has, verdict);
+        quotas_held(tenant, has, &evidence.deaths, verdict);
         counters_agree(tenant, has, verdict);
     }
 }
@@ -104,7 +104,7 @@ fn bucket_holds(decided: &[Admitted], limit: i128, window: i128, burst: i128) ->
 }
 
 /// Each decision took its own units of the quota, and none above the limit.
-fn quotas_held(tenant: &str, has: &TenantEvidence, verdict: &mut Verdict) {
+fn quotas_held(tenant: &str, has: &TenantEvidence, deaths: &[i64], verdict: &mut Verdict) {
     for quota in &has.spec.quotas {
         let mut taken: Vec<(i64, i64, &LedgerEvent)> = Vec::new();
         let in_period = has.events.iter().filter(|event| is_in_period(event, has));
@@ -128,7 +128,8 @@ fn quotas_held(tenant: &str, has: &TenantEvidence, verdict: &mut Verdict) {
         }
         for pair in taken.windows(2) {
             let ((_, after, one), (before, _, other)) = (pair[0], pair[1]);
-            if before < after {
+            // A charge that was not journalled when the server died is gone, and the next server counts without it.
+            if before < after && !apart(deaths, one, other) {
                 let detail =
                     format!("{tenant}: `{}` counted one unit for both {one:?} and {other:?}", quota.name);
                 verdict.accuse(Promise::LimitsHeld, detail);
@@ -140,6 +141,12 @@ fn quotas_held(tenant: &str, has: &TenantEvidence, verdict: &mut Verdict) {
             verdict.accuse(Promise::LimitsHeld, detail);
         }
     }
+}
+
+/// Whether a server died between two decisions.
+fn apart(deaths: &[i64], one: &LedgerEvent, other: &LedgerEvent) -> bool {
+    let (one, other) = (admitted(one).0, admitted(other).0);
+    deaths.iter().any(|death| (one.min(other)..=one.max(other)).contains(&i128::from(*death)))
 }
 
 fn counters_agree(tenant: &str, has: &TenantEvidence, verdict: &mut Verdict) {
