@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::fault::{Fault, Reason};
 use crate::gate::call::{Demand, EventKey, PayloadHash};
 use crate::gate::decision::{Burn, CounterId, Decision};
+use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::{Grant, State};
 use crate::time::Timestamp;
@@ -76,7 +77,8 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     /// The counters as they stand, with their number, for the reconciler (rule M). `None`: not installed.
     async fn read(&self, tenant: &str) -> Result<Option<State>, CountersError>;
 
-    /// Posts a correction under the number it was computed at (rule M). `false`: not installed, or already corrected past it.
+    /// Posts a correction under the number it was computed at (rule M). `false`: not installed in that epoch, or already
+    /// corrected past it.
     async fn correct(&self, tenant: &str, correction: &Correction) -> Result<bool, CountersError>;
 }
 
@@ -187,8 +189,12 @@ pub enum Ended {
 pub struct EndDecision {
     /// The counters' clock.
     pub at: Timestamp,
+    /// The epoch of the counters.
+    pub epoch: u64,
     /// The number of the change.
     pub number: u64,
+    /// The billing period that an excess is counted in.
+    pub period: Period,
     /// What each grant paid out of the hold.
     pub paid: Vec<Burn>,
     /// What each grant got back.
@@ -233,6 +239,8 @@ pub enum Completed {
 /// What the reconciler found (rule M): differences to add to what is used.
 #[derive(Clone, Debug, Default)]
 pub struct Correction {
+    /// The epoch of the counters when they were read: a correction of another one does not fit.
+    pub epoch: u64,
     /// The number the counters had when they were read.
     pub number: u64,
     /// Units to add to quota and fixed counters; negative: give back.

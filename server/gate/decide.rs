@@ -55,6 +55,7 @@ pub fn decide(state: &mut State, policy: &Policy, demand: &Demand<'_>, now: Time
     Outcome::Decided(Decision {
         verdict: refusal.map_or(Verdict::Allowed, Verdict::Denied),
         at: now,
+        epoch: state.epoch,
         number: taken.number,
         limits: steps::limits(&steps),
         charges: taken.charges,

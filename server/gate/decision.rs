@@ -13,6 +13,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The counters' clock at the decision.
     pub at: Timestamp,
+    /// The epoch of this tenant's counters (rules L, N): numbers are compared within it.
+    pub epoch: u64,
     /// The number of the change of this tenant's counters (rule L); zero where nothing was changed.
     pub number: u64,
     /// All limits that apply, as they stand after it.

@@ -59,6 +59,7 @@ pub fn extend(state: &mut State, policy: &Policy, extend: &Extend<'_>, now: Time
     let mut decision = Decision {
         verdict: Verdict::Allowed,
         at: now,
+        epoch: state.epoch,
         number: 0,
         limits: Vec::new(),
         charges: Vec::new(),
@@ -113,7 +114,18 @@ pub fn end(state: &mut State, policy: &Policy, end: &End<'_>, now: Timestamp) ->
         reservation.ended = Some(ReservationEnd { kind, at: now });
     }
     let balance_micros = credit::balance(&state.grants, now);
-    Ending::Done(EndDecision { at: now, number, paid, released, excess, overage_micros, balance_micros })
+    let epoch = state.epoch;
+    Ending::Done(EndDecision {
+        at: now,
+        epoch,
+        number,
+        period,
+        paid,
+        released,
+        excess,
+        overage_micros,
+        balance_micros,
+    })
 }
 
 /// Ends a reservation whose expiry is in the ledger: what it held goes back.

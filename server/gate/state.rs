@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 /// All counters of one tenant.
 #[derive(Clone, Debug, Default)]
 pub struct State {
+    /// The epoch of the counters, new with each installation (rule N): it orders changes together with their numbers.
+    pub epoch: u64,
     /// The number of the last change (rule L).
     pub number: u64,
     /// The current billing period, once one was opened; its bounds stay as they are until it ends.

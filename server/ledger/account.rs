@@ -56,6 +56,9 @@ pub struct Account {
     /// The newest decision, in microseconds since the epoch.
     #[prost(int64, tag = "12")]
     pub decided_at_micros: i64,
+    /// The newest epoch of the counters that something was decided in (rule N).
+    #[prost(uint64, tag = "14")]
+    pub counter_epoch: u64,
 }
 
 /// One grant.
@@ -197,6 +200,7 @@ impl Account {
     /// Absorbs one record that the ledger counts. The caller has seen that its batch is new to this account (rule F).
     pub fn absorb(&mut self, record: &Record) {
         self.decided_at_micros = self.decided_at_micros.max(record.at_micros);
+        self.counter_epoch = self.counter_epoch.max(record.counter_epoch);
         match &record.body {
             Some(Body::Usage(usage)) => self.use_up(record, usage),
             Some(Body::Extension(extension)) => self.extend(extension, record),

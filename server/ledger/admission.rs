@@ -11,7 +11,7 @@ use crate::gate::counters::{Charged, Counters};
 use crate::gate::decision::{Decision, DenialReason, Refusal, Verdict};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
-use crate::ledger::entry::{self, Head};
+use crate::ledger::entry::{self, Change, Head};
 use crate::ledger::event::{self, Event, KeyKind};
 use crate::ledger::events::Events;
 use crate::ledger::loader::{LoadError, Loader};
@@ -168,7 +168,7 @@ impl Admission {
         let refusal = Refusal { reason, denied_by: Arc::default(), retry_after: None };
         let api_key = subject.api_key.map_or("", |id| id.as_ref());
         let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal));
-        self.queue.place()?.note(self.head(subject, key, payload).record(now, 0, body));
+        self.queue.place()?.note(head(subject, key, payload).record(now, Change::NONE, body));
         Ok(())
     }
 
@@ -185,16 +185,16 @@ impl Admission {
         let event_id = event.id.clone();
         let api_key = subject.api_key.map_or("", |id| id.as_ref());
         event.occurred_at_micros.get_or_insert(decision.at.micros());
-        let head = self.head(subject, key, payload);
+        let head = head(subject, key, payload);
         let (commit, kept) = match &decision.verdict {
             Verdict::Denied(denial) => {
                 let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, denial));
-                place.note(head.record(decision.at, 0, body));
+                place.note(head.record(decision.at, Change::NONE, body));
                 (None, false)
             }
             Verdict::Allowed => {
                 let body = Body::Usage(entry::usage(mode, event, api_key, subject.policy, &decision));
-                let record = head.record(decision.at, decision.number, body);
+                let record = head.record(decision.at, Change::of(&decision), body);
                 (Some(place.commit(record, Some((Arc::clone(subject.tenant), key)))), true)
             }
         };
@@ -269,15 +269,12 @@ impl Admission {
             });
         }
         let body = Body::Usage(entry::history(event, subject.api_key.map_or("", |id| id.as_ref())));
-        let commit = self.queue.place()?.commit(self.head(subject, key, payload).record(now, 0, body), None);
+        let commit =
+            self.queue.place()?.commit(head(subject, key, payload).record(now, Change::NONE, body), None);
         Ok(Admitted {
             tracked: Tracked { decision, event_id, replayed: false, kept: true },
             commit: Some(commit),
         })
-    }
-
-    fn head<'a>(&self, subject: Subject<'a>, key: EventKey, payload: PayloadHash) -> Head<'a> {
-        Head { tenant: subject.tenant, key, payload, counter_epoch: self.queue.head().epoch }
     }
 }
 
@@ -293,6 +290,11 @@ impl Admitted {
     const fn unkept(decision: Decision, event_id: String) -> Self {
         Self { tracked: Tracked { decision, event_id, replayed: false, kept: false }, commit: None }
     }
+}
+
+/// What all records of one call share.
+fn head<'a>(subject: Subject<'a>, key: EventKey, payload: PayloadHash) -> Head<'a> {
+    Head { tenant: subject.tenant, key, payload }
 }
 
 /// The call as the gate sees it.
@@ -359,6 +361,7 @@ fn recorded_only(at: Timestamp) -> Decision {
     Decision {
         verdict: Verdict::Allowed,
         at,
+        epoch: 0,
         number: 0,
         limits: Vec::new(),
         charges: Vec::new(),

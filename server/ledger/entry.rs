@@ -21,21 +21,39 @@ pub struct Head<'a> {
     pub key: EventKey,
     /// Its content's hash.
     pub payload: PayloadHash,
-    /// The counters' epoch.
-    pub counter_epoch: u64,
+}
+
+/// The change of a tenant's counters that a record is of (rule L).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The epoch of the counters.
+    pub epoch: u64,
+    /// The number of the change; 0: they were not changed.
+    pub number: u64,
+}
+
+impl Change {
+    /// The counters were not changed.
+    pub const NONE: Self = Self { epoch: 0, number: 0 };
+
+    /// The change that a decision made.
+    #[must_use]
+    pub const fn of(decision: &Decision) -> Self {
+        Self { epoch: decision.epoch, number: decision.number }
+    }
 }
 
 impl Head<'_> {
-    /// The encoded record of something that was decided at `at` under `number`.
+    /// The encoded record of something that was decided at `at`.
     #[must_use]
-    pub fn record(&self, at: Timestamp, number: u64, body: Body) -> Vec<u8> {
+    pub fn record(&self, at: Timestamp, change: Change, body: Body) -> Vec<u8> {
         let (key_high, key_low) = halves(self.key.0);
         let (payload_high, payload_low) = halves(self.payload.0);
         let record = Record {
             tenant: self.tenant.to_owned(),
             at_micros: at.micros(),
-            number,
-            counter_epoch: self.counter_epoch,
+            number: change.number,
+            counter_epoch: change.epoch,
             key_high,
             key_low,
             payload_high,
@@ -112,7 +130,7 @@ pub fn refusal(event: Event, api_key: &str, policy: &Policy, denial: &Denial) ->
 
 /// The body of the end of a reservation.
 #[must_use]
-pub fn end(reservation: &str, kind: EndKind, decision: &EndDecision, period_start: Timestamp) -> End {
+pub fn end(reservation: &str, kind: EndKind, decision: &EndDecision) -> End {
     End {
         reservation: reservation.to_owned(),
         kind: kind.into(),
@@ -121,7 +139,7 @@ pub fn end(reservation: &str, kind: EndKind, decision: &EndDecision, period_star
         excess: burns(&decision.excess),
         overage_micros: decision.overage_micros,
         outcome: None,
-        period_start_micros: period_start.micros(),
+        period_start_micros: decision.period.start.micros(),
     }
 }
 

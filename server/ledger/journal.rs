@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 
 use crate::ledger::stamp::Position;
 use crate::store::StoreError;
+use crate::time::Timestamp;
 
 /// Records that were committed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +20,46 @@ pub struct Batch {
     pub seal: bool,
 }
 
+/// Slots that writers may have (rule A).
+pub const SLOTS: u32 = 64;
+
+/// How a slot stands that was ever taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its last batch; its epoch is the newest one, also where that has no batch yet.
+    pub head: Position,
+    /// Whether its newest epoch is sealed: then `head` is the seal.
+    pub sealed: bool,
+    /// Changes each time its owner says that it lives. Only that it changes means anything: no clocks are compared.
+    pub beat: u64,
+    /// A moment before which its owner will never again append a decision (rule C).
+    pub low_water: Timestamp,
+}
+
 /// The journals of all slots.
 ///
 /// # Contract
 ///
 /// - What [`Journal::append`] answered is durable, through the loss of power too.
-/// - A batch's position is taken once; who comes second is told so (rule B).
+/// - A batch's position is taken once; who comes second is told so (rule B). So an append whose answer was lost may be made
+///   again: `Taken` then means that this batch, or another writer's seal, is there.
 /// - [`Journal::read`] answers batches in order and without a gap.
 #[async_trait]
 pub trait Journal: Send + Sync + Debug {
-    /// Takes a slot over: seals its last epoch and begins the next. The answer's batch is 0: the first to append is 1.
-    async fn take_slot(&self) -> Result<Position, JournalError>;
+    /// Takes the lowest slot that nobody has: one that was never taken, or whose last epoch is sealed. Begins its next epoch
+    /// with the low-water time `low_water`. The answer's batch is 0: the first to append is 1. An adapter that knows that
+    /// the last owner is gone may seal its epoch itself.
+    async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError>;
+
+    /// Says that the owner of that epoch lives, and that it will never again append a decision from before `low_water`.
+    /// `Taken`: its epoch is sealed.
+    async fn beat(&self, epoch: Position, low_water: Timestamp) -> Result<(), JournalError>;
+
+    /// Seals an epoch: an empty batch at the next free number (rule B). Answers where the seal is, also where it was there.
+    async fn seal(&self, epoch: Position) -> Result<Position, JournalError>;
+
+    /// All slots that were ever taken, in order.
+    async fn slots(&self) -> Result<Vec<Slot>, JournalError>;
 
     /// Makes a batch durable at its position.
     async fn append(&self, batch: Batch) -> Result<(), JournalError>;
@@ -51,6 +81,9 @@ pub enum JournalError {
     /// The position is taken: another process has taken the slot over, and this one must stop (rule B).
     #[error("another writer has taken the journal's slot {} over", .0.slot)]
     Taken(Position),
+    /// Every slot has an owner.
+    #[error("all {SLOTS} slots of the journal have an owner")]
+    NoSlot,
     /// The store failed.
     #[error("the journal cannot be written or read")]
     Store(#[from] StoreError),

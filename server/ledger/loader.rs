@@ -16,7 +16,7 @@ use crate::gate::policy::{LimitKey, Policy};
 use crate::gate::state::{Counter, Grant, Mark, Reservation, SlidingLog, State};
 use crate::ledger::account::{Account, HoldAccount, WindowAccount};
 use crate::ledger::accounts::Accounts;
-use crate::ledger::entry::Head;
+use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::events::{AmendedRow, EventSearch, Events};
 use crate::ledger::progress::{Late, Progress};
@@ -118,8 +118,10 @@ impl Loader {
         }
         self.settled().await?;
         let account = self.parts.accounts.get(tenant).await?.account;
+        let now = self.parts.counters.now();
         let mut state = state_of(&account);
-        self.read_back(tenant, self.parts.counters.now(), &mut state).await?;
+        state.epoch = epoch(&account, now);
+        self.read_back(tenant, now, &mut state).await?;
         Ok(self.parts.counters.install(tenant, state).await?)
     }
 
@@ -156,9 +158,8 @@ impl Loader {
             return Ok(Granting::Conflict);
         }
         if known.is_none() {
-            let counter_epoch = self.parts.queue.head().epoch;
-            let head = Head { tenant, key, payload, counter_epoch };
-            let record = head.record(self.parts.counters.now(), 0, Body::Grant(posted.clone()));
+            let head = Head { tenant, key, payload };
+            let record = head.record(self.parts.counters.now(), Change::NONE, Body::Grant(posted.clone()));
             self.parts.queue.place()?.commit(record, None).wait().await?;
             self.settled().await?;
         }
@@ -228,6 +229,11 @@ impl Loader {
         state.marks.sort_unstable_by_key(|mark| mark.at);
         Ok(())
     }
+}
+
+/// An epoch above all that the ledger has seen, and above those whose decisions are still on their way (rule N).
+fn epoch(account: &Account, now: Timestamp) -> u64 {
+    account.counter_epoch.saturating_add(1).max(now.micros().unsigned_abs())
 }
 
 /// What the account says of the counters.

@@ -53,9 +53,8 @@ impl Reconciler {
     async fn correct(&self, tenant: &Arc<str>) -> Result<(), LoadError> {
         let alone = self.loader.alone(tenant);
         let _guard = alone.lock().await;
-        let counter_epoch = self.parts.queue.head().epoch;
         let Some(state) = self.parts.counters.read(tenant).await? else {
-            self.cuts.close(tenant, counter_epoch, u64::MAX, &[]);
+            self.cuts.close(tenant, 0, u64::MAX, &[]);
             return Ok(());
         };
         // Every decision up to the state's number is committed or abandoned once low-water has passed this moment.
@@ -65,7 +64,7 @@ impl Reconciler {
         }
         self.loader.settled().await?;
         let account = self.parts.accounts.get(tenant).await?.account;
-        let above = self.cuts.close(tenant, counter_epoch, state.number, &account.positions);
+        let above = self.cuts.close(tenant, state.epoch, state.number, &account.positions);
         let correction = difference(&state, &account, &above, self.parts.counters.now());
         if correction.counters.is_empty() && correction.grants.is_empty() {
             return Ok(());
@@ -79,7 +78,7 @@ impl Reconciler {
 
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.
 fn difference(state: &State, account: &Account, above: &Account, now: Timestamp) -> Correction {
-    let mut correction = Correction { number: state.number, ..Correction::default() };
+    let mut correction = Correction { epoch: state.epoch, number: state.number, ..Correction::default() };
     for (id, counter) in state.counters.iter() {
         let (mark, used) = match counter {
             Counter::Fixed { start, used } if lasts(account, &id, *start, now) => (*start, *used),

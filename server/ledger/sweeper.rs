@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
-use crate::ledger::entry::Head;
+use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::queue::Commit;
@@ -105,12 +105,7 @@ impl Sweeper {
         at: Timestamp,
         body: Body,
     ) -> Result<Commit, LoadError> {
-        let head = Head {
-            tenant,
-            key,
-            payload: event::payload(b'e', b""),
-            counter_epoch: self.parts.queue.head().epoch,
-        };
-        Ok(self.parts.queue.place()?.commit(head.record(at, 0, body), None))
+        let head = Head { tenant, key, payload: event::payload(b'e', b"") };
+        Ok(self.parts.queue.place()?.commit(head.record(at, Change::NONE, body), None))
     }
 }

@@ -81,7 +81,7 @@ impl Ledger {
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let cuts = Arc::new(Cuts::default());
-        let slot = stores.journal.take_slot().await?;
+        let slot = stores.journal.take_slot(clock.now()).await?;
         let parts = FoldParts {
             journal: Arc::clone(&stores.journal),
             events: Arc::clone(&stores.events),

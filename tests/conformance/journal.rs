@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use prost::bytes::Bytes;
 use tollgate::adapters::sqlite::journal::SqliteJournal;
-use tollgate::ledger::journal::{Batch, Journal, JournalError};
+use tollgate::ledger::journal::{Batch, Journal, JournalError, Slot};
 use tollgate::ledger::stamp::Position;
+use tollgate::time::Timestamp;
 
 type Open = fn(&Path) -> Arc<dyn Journal>;
 
@@ -16,6 +17,8 @@ const ADAPTERS: &[(&str, Open)] = &[("sqlite", |directory| {
 })];
 
 const ALL: usize = usize::MAX;
+/// The low-water time at first.
+const START: Timestamp = Timestamp::from_micros(1_000_000);
 
 const fn at(epoch: u64, batch: u64) -> Position {
     Position { slot: 0, epoch, batch }
@@ -45,7 +48,7 @@ async fn first_to_take_the_slot_begins_at_epoch_one_with_nothing_before_it() {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
         assert_eq!(journal.head(0).await.unwrap(), at(0, 0), "{name}");
-        assert_eq!(journal.take_slot().await.unwrap(), at(1, 0), "{name}");
+        assert_eq!(journal.take_slot(START).await.unwrap(), at(1, 0), "{name}");
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [], "{name}");
         assert_eq!(journal.head(0).await.unwrap(), at(0, 0), "{name}");
     }
@@ -56,7 +59,7 @@ async fn what_was_appended_is_read_in_order_by_who_opens_it_next() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         let batches = [batch(1, 1, "a"), batch(1, 2, "bc"), batch(1, 3, "")];
         append(&*journal, &batches).await;
         drop(journal);
@@ -74,12 +77,16 @@ async fn taking_the_slot_over_seals_the_epoch_before_at_its_next_free_number() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a")]).await;
         drop(journal);
         let journal = open(directory.path());
-        assert_eq!(journal.take_slot().await.unwrap(), at(2, 0), "{name}");
-        assert_eq!(journal.take_slot().await.unwrap(), at(3, 0), "an epoch without batches is sealed too");
+        assert_eq!(journal.take_slot(START).await.unwrap(), at(2, 0), "{name}");
+        assert_eq!(
+            journal.take_slot(START).await.unwrap(),
+            at(3, 0),
+            "an epoch without batches is sealed too"
+        );
         append(&*journal, &[batch(3, 1, "b")]).await;
         let all = [batch(1, 1, "a"), seal(1, 2), seal(2, 1), batch(3, 1, "b")];
         assert_eq!(read(&*journal, at(0, 0), ALL).await, all, "{name}");
@@ -100,9 +107,9 @@ async fn old_owner_that_wakes_up_is_told_that_its_position_is_taken() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a")]).await;
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         let refused = journal.append(batch(1, 2, "late")).await;
         let Err(JournalError::Taken(position)) = refused else { panic!("{name}: {refused:?}") };
         assert_eq!(position, at(1, 2), "{name}");
@@ -120,7 +127,7 @@ async fn reading_stops_before_a_gap() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a"), batch(1, 3, "c")]).await;
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 1, "a")], "{name}");
         assert_eq!(read(&*journal, at(1, 1), ALL).await, [], "{name}");
@@ -146,7 +153,7 @@ async fn as_much_as_was_asked_for_is_read_and_at_least_one_batch() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "aaaa"), batch(1, 2, "bbbb"), batch(1, 3, "cccc")]).await;
         for (bytes_max, count) in [(0, 1), (1, 1), (7, 1), (8, 2), (ALL, 3)] {
             assert_eq!(read(&*journal, at(0, 0), bytes_max).await.len(), count, "{name}: {bytes_max}");
@@ -159,7 +166,7 @@ async fn what_was_trimmed_is_gone_and_its_numbers_are_never_used_again() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a"), batch(1, 2, "b"), batch(1, 3, "c")]).await;
         journal.trim(at(1, 2)).await.unwrap();
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 3, "c")], "{name}: what is left");
@@ -169,7 +176,7 @@ async fn what_was_trimmed_is_gone_and_its_numbers_are_never_used_again() {
         assert_eq!(journal.head(0).await.unwrap(), at(1, 3), "{name}: the head stays");
         drop(journal);
         let journal = open(directory.path());
-        assert_eq!(journal.take_slot().await.unwrap(), at(2, 0), "{name}");
+        assert_eq!(journal.take_slot(START).await.unwrap(), at(2, 0), "{name}");
         assert_eq!(read(&*journal, at(1, 3), ALL).await, [seal(1, 4)], "{name}: the seal is after them");
     }
 }
@@ -179,12 +186,46 @@ async fn slots_know_nothing_of_each_other() {
     for (name, open) in ADAPTERS {
         let directory = tempfile::tempdir().unwrap();
         let journal = open(directory.path());
-        journal.take_slot().await.unwrap();
+        journal.take_slot(START).await.unwrap();
         let other = Position { slot: 1, epoch: 1, batch: 1 };
         let foreign = Batch { position: other, records: Bytes::from_static(b"x"), seal: false };
         append(&*journal, &[batch(1, 1, "a"), foreign.clone()]).await;
         journal.trim(at(1, 1)).await.unwrap();
         assert_eq!(read(&*journal, Position { slot: 1, epoch: 0, batch: 0 }, ALL).await, [foreign], "{name}");
         assert_eq!(journal.head(1).await.unwrap(), other, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_says_who_lives_and_what_will_never_come_again() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open(directory.path());
+        assert_eq!(journal.slots().await.unwrap(), [], "{name}");
+        let mine = journal.take_slot(START).await.unwrap();
+        let slot = |slots: Vec<Slot>| {
+            slots.into_iter().find(|slot| slot.head.slot == mine.slot).expect("it was taken")
+        };
+        let first = slot(journal.slots().await.unwrap());
+        assert_eq!((first.head, first.sealed, first.low_water), (mine, false, START), "{name}");
+        append(&*journal, &[batch(1, 1, "a")]).await;
+        let later = START.plus(5);
+        journal.beat(mine, later).await.unwrap();
+        let living = slot(journal.slots().await.unwrap());
+        assert_eq!((living.head, living.sealed, living.low_water), (at(1, 1), false, later), "{name}");
+        assert_ne!(living.beat, first.beat, "{name}");
+        for _ in 0..2 {
+            assert_eq!(journal.seal(mine).await.unwrap(), at(1, 2), "{name}: it is sealed once");
+        }
+        let sealed = slot(journal.slots().await.unwrap());
+        assert_eq!((sealed.head, sealed.sealed), (at(1, 2), true), "{name}");
+        assert!(matches!(journal.beat(mine, later).await, Err(JournalError::Taken(_))), "{name}: it is told");
+        assert_eq!(journal.take_slot(later).await.unwrap(), at(2, 0), "{name}: a sealed slot is free");
+        assert!(matches!(journal.beat(mine, later).await, Err(JournalError::Taken(_))), "{name}");
+        assert_eq!(
+            journal.seal(mine).await.unwrap(),
+            at(1, 2),
+            "{name}: an old epoch stays sealed where it was"
+        );
     }
 }

@@ -17,6 +17,7 @@ use crate::gate::credit;
 use crate::gate::decide::{self, Outcome};
 use crate::gate::decision::{Burn, Decision, Verdict};
 use crate::gate::hold::{self, Ending, Extension};
+use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::{EndKind, Grant, Reservation, State};
 use crate::time::{Clock, Timestamp};
@@ -135,7 +136,7 @@ impl Counters for MemoryCounters {
         let now = self.clock.now();
         let Some((tenant, marks)) = shard.tenant(tenant, now) else { return Ok(Ended::Missing) };
         if let Some(found) = marks.find_abandoned(end.event, now) {
-            return Ok(replay_end(tenant, marks, end, found, now));
+            return Ok(replay_end(tenant, policy, marks, end, found, now));
         }
         match hold::end(&mut tenant.state, policy, end, now) {
             Ending::Done(done) => {
@@ -264,7 +265,14 @@ fn replay_extension(
 
 /// The first end again. One that was abandoned has changed the counters, but the journal does not have it: it is said
 /// anew, under a new time and number, as long as the reservation would still live.
-fn replay_end(tenant: &mut Tenant, marks: &mut Marks, end: &End<'_>, found: Found, now: Timestamp) -> Ended {
+fn replay_end(
+    tenant: &mut Tenant,
+    policy: &Policy,
+    marks: &mut Marks,
+    end: &End<'_>,
+    found: Found,
+    now: Timestamp,
+) -> Ended {
     let reservation = tenant.state.reservations.get(end.reservation);
     if found.payload != end.payload {
         return Ended::Gone(gone(reservation));
@@ -278,12 +286,13 @@ fn replay_end(tenant: &mut Tenant, marks: &mut Marks, end: &End<'_>, found: Foun
         Answer::End(done) => done,
         Answer::Plain | Answer::Charge(_) | Answer::Extension { .. } => {
             let held = reservation.map_or(&[][..], |reservation| &reservation.held);
-            Box::new(remembered_end(held, &found))
+            Box::new(remembered_end(held, &found, tenant.state.period_at(policy, found.at)))
         }
     };
     done.balance_micros = balance_micros;
     if found.abandoned {
         done.at = now;
+        done.epoch = tenant.state.epoch;
         done.number = tenant.state.advance();
         keep(marks, end.event, end.payload, found.price_micros, Answer::End(done.clone()), now);
     }
@@ -291,11 +300,21 @@ fn replay_end(tenant: &mut Tenant, marks: &mut Marks, end: &End<'_>, found: Foun
 }
 
 /// What is still known of an end that an installation brought: how much was paid, released and charged above the hold.
-fn remembered_end(held: &[Burn], found: &Found) -> EndDecision {
+fn remembered_end(held: &[Burn], found: &Found, period: Period) -> EndDecision {
     let (paid, released) = credit::split(held, found.price_micros);
     let overage_micros = found.price_micros.saturating_sub(credit::total(&paid));
     let excess = Vec::new();
-    EndDecision { at: found.at, number: 0, paid, released, excess, overage_micros, balance_micros: 0 }
+    EndDecision {
+        at: found.at,
+        epoch: 0,
+        number: 0,
+        period,
+        paid,
+        released,
+        excess,
+        overage_micros,
+        balance_micros: 0,
+    }
 }
 
 /// What is still known of a decision that is durable.
@@ -303,6 +322,7 @@ fn remembered(state: &State, policy: &Policy, at: Timestamp, price_micros: i64) 
     Box::new(Decision {
         verdict: Verdict::Allowed,
         at,
+        epoch: 0,
         number: 0,
         limits: Vec::new(),
         charges: Vec::new(),

@@ -23,6 +23,7 @@ impl Resting {
         let mut packer = Packer::default();
         packer.moment(tenant.used_at);
         packer.maybe(tenant.corrected.map(u64::cast_signed));
+        packer.whole(state.epoch.cast_signed());
         packer.whole(state.number.cast_signed());
         packer.maybe(state.period.map(|period| period.start.micros()));
         if let Some(period) = state.period {
@@ -56,6 +57,7 @@ impl Resting {
         let mut reader = Reader(&self.0);
         let used_at = reader.moment()?;
         let corrected = if reader.follows()? { Some(reader.whole()?.cast_unsigned()) } else { None };
+        let epoch = reader.whole()?.cast_unsigned();
         let number = reader.whole()?.cast_unsigned();
         let period = if reader.follows()? {
             Some(Period { start: reader.moment()?, end: reader.moment()? })
@@ -64,7 +66,7 @@ impl Resting {
         };
         let period_number = reader.whole()?.cast_unsigned();
         let overage_micros = reader.whole()?;
-        let mut state = State { number, period, period_number, overage_micros, ..State::default() };
+        let mut state = State { epoch, number, period, period_number, overage_micros, ..State::default() };
         for _ in 0..reader.count()? {
             let limit = LimitKey(u64::from_le_bytes(reader.take(8)?.try_into().ok()?));
             state.counters.insert(&CounterId { limit, member: Arc::default() }, reader.counter()?);

@@ -29,9 +29,10 @@ impl Tenant {
         Self { state, corrected: None, used_at: now, tidied_at: now, is_queued: false }
     }
 
-    /// Posts a correction (rule M); `false`: one at this or a higher number was posted before.
+    /// Posts a correction (rule M); `false`: it is of another epoch, or one at this or a higher number was posted
+    /// before.
     pub(super) fn correct(&mut self, correction: &Correction) -> bool {
-        if self.corrected >= Some(correction.number) {
+        if self.state.epoch != correction.epoch || self.corrected >= Some(correction.number) {
             return false;
         }
         self.corrected = Some(correction.number);

@@ -1,8 +1,8 @@
 //! The port `Journal` on a SQLite file of its own: what was answered is synced.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use prost::bytes::Bytes;
@@ -10,9 +10,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use crate::adapters::sqlite::convert::{signed, unsigned};
 use crate::adapters::sqlite::open::{Database, Durability, Layout, OpenError, on_blocking_thread};
-use crate::ledger::journal::{Batch, Journal, JournalError};
+use crate::ledger::journal::{Batch, Journal, JournalError, Slot};
 use crate::ledger::stamp::Position;
 use crate::store::StoreError;
+use crate::time::Timestamp;
 
 /// `trimmed_*` is the last batch that was forgotten: without it a slot whose batches are all gone would begin anew.
 const SCHEMA: &str = "
@@ -35,12 +36,24 @@ const SLOT: u32 = 0;
 pub struct SqliteJournal {
     database: Database,
     has_failed: Arc<AtomicBool>,
+    living: Arc<Mutex<Living>>,
+}
+
+/// What the one writer says of itself. Nobody else asks, so that it need not outlive the process.
+#[derive(Clone, Copy, Debug, Default)]
+struct Living {
+    beat: u64,
+    low_water: Timestamp,
 }
 
 impl SqliteJournal {
     /// Opens the file, and makes it where it is missing.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::open(path, &LAYOUT)?, has_failed: Arc::default() })
+        Ok(Self {
+            database: Database::open(path, &LAYOUT)?,
+            has_failed: Arc::default(),
+            living: Arc::default(),
+        })
     }
 
     /// Writes, unless an earlier write failed: after a failed sync nobody knows what the disk has, and the next one may
@@ -66,8 +79,43 @@ impl SqliteJournal {
 
 #[async_trait]
 impl Journal for SqliteJournal {
-    async fn take_slot(&self) -> Result<Position, JournalError> {
-        Ok(self.write(|db| take(db, SLOT)).await?)
+    async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError> {
+        // The lock of the data directory says that the last owner is gone.
+        let taken = self.write(|db| take(db, SLOT)).await?;
+        *self.living.lock().unwrap_or_else(PoisonError::into_inner) = Living { beat: 0, low_water };
+        Ok(taken)
+    }
+
+    async fn beat(&self, epoch: Position, low_water: Timestamp) -> Result<(), JournalError> {
+        let sealed =
+            move |db: &Connection| Ok(newest_epoch(db, epoch.slot)? != epoch.epoch || is_sealed(db, epoch)?);
+        if self.database.read(sealed).await? {
+            return Err(JournalError::Taken(epoch));
+        }
+        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        *living = Living { beat: living.beat.wrapping_add(1), low_water };
+        Ok(())
+    }
+
+    async fn seal(&self, epoch: Position) -> Result<Position, JournalError> {
+        Ok(self.write(move |db| seal(db, epoch)).await?)
+    }
+
+    async fn slots(&self) -> Result<Vec<Slot>, JournalError> {
+        let Living { beat, low_water } = *self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = move |db: &Connection| {
+            let mut taken =
+                db.prepare_cached("SELECT slot, epoch FROM slots WHERE epoch > 0 ORDER BY slot")?;
+            let mut rows = taken.query([])?;
+            let mut slots = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (slot, epoch) = (row.get(0)?, unsigned(row, 1)?);
+                let head = head(db, slot)?.max(Position { slot, epoch, batch: 0 });
+                slots.push(Slot { head, sealed: is_sealed(db, head)?, beat, low_water });
+            }
+            Ok(slots)
+        };
+        Ok(self.database.read(slots).await?)
     }
 
     async fn append(&self, batch: Batch) -> Result<(), JournalError> {
@@ -91,13 +139,9 @@ impl Journal for SqliteJournal {
 }
 
 fn take(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
-    let mut epochs = db.prepare_cached("SELECT epoch FROM slots WHERE slot = ?")?;
-    let last = epochs.query_row([slot], |row| unsigned(row, 0)).optional()?.unwrap_or(0);
+    let last = newest_epoch(db, slot)?;
     if last > 0 {
-        let head = head(db, slot)?;
-        let number = if head.epoch == last { head.batch + 1 } else { 1 };
-        let position = Position { slot, epoch: last, batch: number };
-        insert(db, &Batch { position, records: Bytes::new(), seal: true })?;
+        seal(db, Position { slot, epoch: last, batch: 0 })?;
     }
     let epoch = last + 1;
     db.prepare_cached(
@@ -105,6 +149,35 @@ fn take(db: &Connection, slot: u32) -> rusqlite::Result<Position> {
     )?
     .execute(params![slot, signed(epoch)?])?;
     Ok(Position { slot, epoch, batch: 0 })
+}
+
+/// The newest epoch of a slot; 0: it was never taken.
+fn newest_epoch(db: &Connection, slot: u32) -> rusqlite::Result<u64> {
+    let mut epochs = db.prepare_cached("SELECT epoch FROM slots WHERE slot = ?")?;
+    Ok(epochs.query_row([slot], |row| unsigned(row, 0)).optional()?.unwrap_or(0))
+}
+
+/// Seals an epoch, unless it is sealed; answers where.
+fn seal(db: &Connection, epoch: Position) -> rusqlite::Result<Position> {
+    let Position { slot, epoch: number, .. } = epoch;
+    let last = db
+        .prepare_cached("SELECT max(number) FROM batches WHERE slot = ? AND epoch = ?")?
+        .query_row(params![slot, signed(number)?], |row| row.get::<_, Option<i64>>(0))?;
+    let trimmed = trimmed(db, slot)?;
+    let last = last.map_or(0, i64::unsigned_abs).max(if trimmed.epoch == number { trimmed.batch } else { 0 });
+    let last = Position { slot, epoch: number, batch: last };
+    if is_seal(db, last)? {
+        return Ok(last);
+    }
+    let position = Position { batch: last.batch + 1, ..last };
+    insert(db, &Batch { position, records: Bytes::new(), seal: true })?;
+    Ok(position)
+}
+
+/// Whether the epoch has a seal.
+fn is_sealed(db: &Connection, epoch: Position) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM batches WHERE slot = ? AND epoch = ? AND seal = 1)")?
+        .query_row(params![epoch.slot, signed(epoch.epoch)?], |row| row.get(0))
 }
 
 /// Answers whether the position was free.

@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::{Admission, AdmissionError, Subject};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::Completed;
-use crate::ledger::entry::Head;
+use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind, Outcome};
 use crate::ledger::events::{Events, Placed};
 use crate::ledger::loader::Loader;
@@ -110,11 +110,11 @@ impl Admission {
             },
         };
         let key = event.completion();
-        let counter_epoch = self.queue.head().epoch;
-        let head = Head { tenant, key, payload, counter_epoch };
+        let head = Head { tenant, key, payload };
         let Completion { event_id, outcome } = completion;
         let body = Body::Completion(CompletionRecord { event_id, outcome });
-        let commit = place.commit(head.record(self.counters.now(), 0, body), Some((Arc::clone(tenant), key)));
+        let commit = place
+            .commit(head.record(self.counters.now(), Change::NONE, body), Some((Arc::clone(tenant), key)));
         Ok(Completing { replayed, commit: Some(commit), unmarked })
     }
 

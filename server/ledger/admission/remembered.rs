@@ -40,6 +40,7 @@ impl Admission {
         let decision = Decision {
             verdict: Verdict::Allowed,
             at: record.at(),
+            epoch: record.counter_epoch,
             number: record.number,
             limits: Vec::new(),
             charges: Vec::new(),
@@ -74,7 +75,9 @@ impl Admission {
         let balance_micros = self.loader.account(subject.tenant).await?.balance_micros();
         let decision = EndDecision {
             at: record.at(),
+            epoch: record.counter_epoch,
             number: record.number,
+            period: subject.policy.period.containing(record.at()),
             paid: gate_burns(&end.paid),
             released: gate_burns(&end.released),
             excess: gate_burns(&end.excess),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{Admission, AdmissionError, LOADS_MAX, Subject, Tracked, call, check_time, identify};
+use super::{Admission, AdmissionError, LOADS_MAX, Subject, Tracked, call, check_time, head, identify};
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{Charged, End, EndDecision, Ended, Extend, Extended, Gone};
 use crate::gate::decision::{Burn, Decision, Verdict};
-use crate::ledger::entry;
+use crate::ledger::entry::{self, Change};
 use crate::ledger::event::{self, Event, KeyKind, Outcome};
 use crate::ledger::loader::LoadError;
 use crate::ledger::queue::Place;
@@ -156,7 +156,7 @@ impl Admission {
         let mut usage = entry::usage(Mode::Decide, event, api_key, subject.policy, &decision);
         usage.hold = Some(entry::hold(reservation, expires_at, order.excess_allowed));
         let record =
-            self.head(subject, key, payload).record(decision.at, decision.number, Body::Usage(usage));
+            head(subject, key, payload).record(decision.at, Change::of(&decision), Body::Usage(usage));
         place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
         Ok(Tracked { decision, event_id, replayed: false, kept: true })
     }
@@ -193,8 +193,8 @@ impl Admission {
                             expires_at_micros: expires_at.micros(),
                             burns: entry::burns(&decision.burns),
                         });
-                        let head = self.head(subject, key, payload);
-                        let record = head.record(decision.at, decision.number, body);
+                        let head = head(subject, key, payload);
+                        let record = head.record(decision.at, Change::of(&decision), body);
                         place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
                     }
                     return Ok(Extension { decision, held_micros, expires_at, replayed });
@@ -259,7 +259,7 @@ impl Admission {
             match self.counters.end(subject.tenant, subject.policy, &end).await? {
                 Ended::Done { end, replayed, durable } => {
                     if !durable {
-                        let record = self.end_record(subject, key, &ending, &end, outcome);
+                        let record = end_record(subject, key, &ending, &end, outcome);
                         place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
                     }
                     return Ok((*end, replayed));
@@ -277,21 +277,6 @@ impl Admission {
             }
         }
         Err(LoadError::Unsettled.into())
-    }
-
-    fn end_record(
-        &self,
-        subject: Subject<'_>,
-        key: EventKey,
-        ending: &Ending,
-        decision: &EndDecision,
-        outcome: Option<Outcome>,
-    ) -> Vec<u8> {
-        let kind = if ending.price_micros.is_some() { EndKind::Settled } else { EndKind::Released };
-        let period_start = subject.policy.period.containing(decision.at).start;
-        let mut end = entry::end(&ending.reservation, kind, decision, period_start);
-        end.outcome = outcome;
-        self.head(subject, key, ending.payload).record(decision.at, decision.number, Body::End(end))
     }
 
     /// Says precisely why a reservation cannot be changed.
@@ -335,6 +320,20 @@ impl Admission {
         event.complete(&order.outcome);
         Ok(subject.policy.prices.price(&call(subject, &event))?)
     }
+}
+
+fn end_record(
+    subject: Subject<'_>,
+    key: EventKey,
+    ending: &Ending,
+    decision: &EndDecision,
+    outcome: Option<Outcome>,
+) -> Vec<u8> {
+    let kind = if ending.price_micros.is_some() { EndKind::Settled } else { EndKind::Released };
+    let mut end = entry::end(&ending.reservation, kind, decision);
+    end.outcome = outcome;
+    let change = Change { epoch: decision.epoch, number: decision.number };
+    head(subject, key, ending.payload).record(decision.at, change, Body::End(end))
 }
 
 /// The end of a reservation that is asked for.

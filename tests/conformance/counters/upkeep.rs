@@ -21,7 +21,7 @@ fn month() -> CounterId {
 async fn what_the_ledger_knows_is_installed_once_and_counts_on() {
     for (name, counters, _) in adapters() {
         let period = policy().period.containing(NOON);
-        let mut state = State { number: 41, period: Some(period), ..State::default() };
+        let mut state = State { epoch: 7, number: 41, period: Some(period), ..State::default() };
         state.counters.insert(&month(), Counter::Quota { period_start: period.start, used: 3 });
         state.marks = vec![Mark {
             event: EventKey(1),
@@ -33,7 +33,7 @@ async fn what_the_ledger_knows_is_installed_once_and_counts_on() {
         counters.install(ACME, state).await.unwrap();
         counters.install(ACME, State::default()).await.unwrap();
         let next = decided(&*counters, &with_quota(5), &demand(2, 0)).await;
-        assert_eq!((next.number, next.limits[0].remaining), (42, Some(1)), "{name}");
+        assert_eq!((next.epoch, next.number, next.limits[0].remaining), (7, 42, Some(1)), "{name}");
         let (again, durable) = replayed(&*counters, &with_quota(5), &demand(1, 2)).await;
         assert_eq!((again.price_micros, durable, again.limits[0].remaining), (2, true, Some(1)));
         let charged = counters.charge(ACME, &policy(), &demand(1, 3)).await.unwrap();
@@ -61,6 +61,7 @@ async fn a_correction_is_posted_once_under_its_number() {
         }
         let read = counters.read(ACME).await.unwrap().unwrap();
         let correction = Correction {
+            epoch: read.epoch,
             number: read.number,
             counters: vec![(month(), -2)],
             grants: vec![(Arc::from("gift"), 1), (Arc::from("unknown"), 7)],
@@ -69,6 +70,8 @@ async fn a_correction_is_posted_once_under_its_number() {
         for expected in [true, false] {
             assert_eq!(counters.correct(ACME, &correction).await.unwrap(), expected, "{name}");
         }
+        let foreign = Correction { epoch: read.epoch + 1, number: read.number + 1, ..correction.clone() };
+        assert!(!counters.correct(ACME, &foreign).await.unwrap(), "{name}: of another epoch");
         let earlier = Correction { number: read.number - 1, ..correction };
         assert!(!counters.correct(ACME, &earlier).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(5, 0)).await;
@@ -83,7 +86,8 @@ async fn a_correction_never_gives_more_than_was_taken() {
         decided(&*counters, &with_quota(9), &demand(1, 1)).await;
         let number = counters.read(ACME).await.unwrap().unwrap().number;
         let grants = vec![(Arc::from("gift"), -50)];
-        let correction = Correction { number, counters: vec![(month(), -50)], grants };
+        let correction =
+            Correction { number, counters: vec![(month(), -50)], grants, ..Correction::default() };
         assert!(counters.correct(ACME, &correction).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(2, 0)).await;
         assert_eq!((next.limits[0].remaining, next.balance_micros), (Some(8), Some(0)), "{name}");
@@ -97,8 +101,12 @@ async fn a_correction_of_an_earlier_period_leaves_the_new_quota_alone() {
         let number = counters.read(ACME).await.unwrap().unwrap().number;
         clock.set(policy().period.containing(NOON).end);
         decided(&*counters, &with_quota(9), &demand(2, 0)).await;
-        let correction =
-            Correction { number, counters: vec![(month(), 4)], grants: vec![(Arc::from("gift"), 1)] };
+        let correction = Correction {
+            number,
+            counters: vec![(month(), 4)],
+            grants: vec![(Arc::from("gift"), 1)],
+            epoch: 0,
+        };
         assert!(counters.correct(ACME, &correction).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(3, 0)).await;
         assert_eq!((next.limits[0].remaining, next.balance_micros), (Some(7), Some(5)), "{name}");
