@@ -136,16 +136,14 @@ impl Admission {
         let demand = Demand { event: key, payload, call, price_micros, effect };
         let (place, charged) = self.charge(subject, &demand).await?;
         match charged {
-            Charged::Decided(decision) => {
-                Ok(self.enter(place, subject, mode, event, (key, payload), *decision))
-            }
+            Charged::Decided(decision) => Ok(enter(place, subject, mode, event, (key, payload), *decision)),
             Charged::Replayed { decision, durable } => {
                 if durable || failpoint::is(Mutant::AnswerFromPendingMark) {
                     let tracked =
                         Tracked { decision: *decision, event_id: event.id, replayed: true, kept: true };
                     return Ok(Admitted { tracked, commit: None });
                 }
-                let mut admitted = self.enter(place, subject, mode, event, (key, payload), *decision);
+                let mut admitted = enter(place, subject, mode, event, (key, payload), *decision);
                 admitted.tracked.replayed = true;
                 Ok(admitted)
             }
@@ -170,35 +168,6 @@ impl Admission {
         let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal));
         self.queue.place()?.note(head(subject, key, payload).record(now, Change::NONE, body));
         Ok(())
-    }
-
-    /// Queues the record of a decision.
-    fn enter(
-        &self,
-        place: Place<'_>,
-        subject: Subject<'_>,
-        mode: Mode,
-        mut event: Event,
-        (key, payload): (EventKey, PayloadHash),
-        decision: Decision,
-    ) -> Admitted {
-        let event_id = event.id.clone();
-        let api_key = subject.api_key.map_or("", |id| id.as_ref());
-        event.occurred_at_micros.get_or_insert(decision.at.micros());
-        let head = head(subject, key, payload);
-        let (commit, kept) = match &decision.verdict {
-            Verdict::Denied(denial) => {
-                let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, denial));
-                place.note(head.record(decision.at, Change::NONE, body));
-                (None, false)
-            }
-            Verdict::Allowed => {
-                let body = Body::Usage(entry::usage(mode, event, api_key, subject.policy, &decision));
-                let record = head.record(decision.at, Change::of(&decision), body);
-                (Some(place.commit(record, Some((Arc::clone(subject.tenant), key)))), true)
-            }
-        };
-        Admitted { tracked: Tracked { decision, event_id, replayed: false, kept }, commit }
     }
 
     /// Takes a place, then charges; loads what is missing, and asks again.
@@ -290,6 +259,34 @@ impl Admitted {
     const fn unkept(decision: Decision, event_id: String) -> Self {
         Self { tracked: Tracked { decision, event_id, replayed: false, kept: false }, commit: None }
     }
+}
+
+/// Queues the record of a decision.
+fn enter(
+    place: Place<'_>,
+    subject: Subject<'_>,
+    mode: Mode,
+    mut event: Event,
+    (key, payload): (EventKey, PayloadHash),
+    decision: Decision,
+) -> Admitted {
+    let event_id = event.id.clone();
+    let api_key = subject.api_key.map_or("", |id| id.as_ref());
+    event.occurred_at_micros.get_or_insert(decision.at.micros());
+    let head = head(subject, key, payload);
+    let (commit, kept) = match &decision.verdict {
+        Verdict::Denied(denial) => {
+            let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, denial));
+            place.note(head.record(decision.at, Change::NONE, body));
+            (None, false)
+        }
+        Verdict::Allowed => {
+            let body = Body::Usage(entry::usage(mode, event, api_key, subject.policy, &decision));
+            let record = head.record(decision.at, Change::of(&decision), body);
+            (Some(place.commit(record, Some((Arc::clone(subject.tenant), key)))), true)
+        }
+    };
+    Admitted { tracked: Tracked { decision, event_id, replayed: false, kept }, commit }
 }
 
 /// What all records of one call share.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{Admission, AdmissionError, LOADS_MAX, Subject, Tracked, call, check_time, head, identify};
+use super::{
+    Admission, AdmissionError, LOADS_MAX, Subject, Tracked, call, check_time, enter, head, identify,
+};
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{Charged, End, EndDecision, Ended, Extend, Extended, Gone};
 use crate::gate::decision::{Burn, Decision, Verdict};
@@ -148,7 +150,7 @@ impl Admission {
         reservation: &Arc<str>,
     ) -> Result<Tracked, AdmissionError> {
         let Some(expires_at) = decision.expires_at.filter(|_| decision.verdict == Verdict::Allowed) else {
-            return self.enter(place, subject, Mode::Decide, event, (key, payload), decision).finish().await;
+            return enter(place, subject, Mode::Decide, event, (key, payload), decision).finish().await;
         };
         let event_id = event.id.clone();
         event.occurred_at_micros.get_or_insert(decision.at.micros());
