@@ -22,6 +22,7 @@ use crate::identity::tenant::TenantState;
 use crate::insight::query::QueryError;
 use crate::ledger::admission::{AdmissionError, Admitted, Subject, Tracked};
 use crate::ledger::event::Event;
+use crate::ledger::loader::LoadError;
 use crate::ledger::progress::Late;
 use crate::ledger::record::Mode;
 use crate::ledger::works::Ledger;
@@ -61,6 +62,9 @@ pub enum DoorError {
     /// The ledger did not catch up.
     #[error(transparent)]
     Late(#[from] Late),
+    /// The ledger cannot be read up to this moment.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,6 +87,7 @@ impl Fault for DoorError {
             Self::Permission(error) => error.reason(),
             Self::Admission(error) => error.reason(),
             Self::Late(error) => error.reason(),
+            Self::Load(error) => error.reason(),
             Self::Store(error) => error.reason(),
             Self::Query(error) => error.reason(),
             Self::PageToken(error) => error.reason(),

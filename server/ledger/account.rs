@@ -114,15 +114,22 @@ pub struct HoldAccount {
     /// Whether a settlement may be above the hold.
     #[prost(bool, tag = "6")]
     pub excess_allowed: bool,
-    /// Its end came from another slot before its beginning.
+    /// Its end came from another slot before its beginning or one of its extensions. The reservation is over, and is
+    /// forgotten when all that its end freed or paid was held.
     #[prost(bool, tag = "7")]
-    pub ended_early: bool,
+    pub ended: bool,
     /// The counters' epoch and number of the decision that fixed its expiry: an extension may shorten its life too.
     #[prost(uint64, tag = "8")]
     pub counter_epoch: u64,
     /// See `counter_epoch`.
     #[prost(uint64, tag = "9")]
     pub number: u64,
+    /// What its end freed or paid, in micro-credits, where `ended`.
+    #[prost(int64, tag = "10")]
+    pub ended_micros: i64,
+    /// An extension came from another slot before its beginning.
+    #[prost(bool, tag = "11")]
+    pub unopened: bool,
 }
 
 /// One window or quota.
@@ -179,7 +186,7 @@ impl Account {
     /// The living reservation with that id.
     #[must_use]
     pub fn hold(&self, reservation: &str) -> Option<&HoldAccount> {
-        self.holds.iter().find(|hold| hold.reservation == reservation && !hold.ended_early)
+        self.holds.iter().find(|hold| hold.reservation == reservation && hold.lives())
     }
 
     /// Units used of a quota in the period that begins at `period_start`.
@@ -218,6 +225,9 @@ impl Account {
             let over = grant.closed || grant.expires_at_micros.is_none();
             grant.remaining_micros != 0 || grant.held_micros != 0 || !over
         });
+        // An extension that held nothing more, and came after the end of its reservation, has nothing to wait for.
+        self.holds
+            .retain(|hold| !hold.unopened || hold.expires_at_micros.saturating_add(HOUR) > now || hold.ended);
         if self.windows.len() > WINDOWS_CLEAN {
             // An hour of grace: the clock may step back, and the counters prune for themselves.
             self.windows.retain(|window| match window.kind() {
@@ -243,34 +253,25 @@ impl Account {
             return self.go_over(usage.overage_micros, usage.period_start_micros);
         };
         self.hold_back(&usage.burns);
-        let known = self.holds.iter().position(|known| known.reservation == hold.reservation);
-        if let Some(early) = known {
-            // Its end was absorbed before: only the two together say that it is over.
-            self.holds.swap_remove(early);
-            return;
-        }
-        self.holds.push(HoldAccount {
-            reservation: hold.reservation.clone(),
-            event_id: usage.event.id.clone(),
-            burns: usage.burns.clone(),
-            opened_at_micros: record.at_micros,
-            expires_at_micros: hold.expires_at_micros,
-            excess_allowed: hold.excess_allowed,
-            ended_early: false,
-            counter_epoch: record.counter_epoch,
-            number: record.number,
-        });
+        let place = self.place_of(&hold.reservation);
+        let known = &mut self.holds[place];
+        known.unopened = false;
+        known.event_id.clone_from(&usage.event.id);
+        known.opened_at_micros = record.at_micros;
+        known.excess_allowed = hold.excess_allowed;
+        // What it took first is paid first, also where an extension was absorbed before it.
+        known.burns.splice(0..0, usage.burns.iter().cloned());
+        known.expire(hold.expires_at_micros, record);
+        self.forget_if_over(place);
     }
 
     fn extend(&mut self, extension: &Extension, record: &Record) {
         self.hold_back(&extension.burns);
-        if let Some(hold) = self.holds.iter_mut().find(|hold| hold.reservation == extension.reservation) {
-            if (record.counter_epoch, record.number) > (hold.counter_epoch, hold.number) {
-                hold.expires_at_micros = extension.expires_at_micros;
-                (hold.counter_epoch, hold.number) = (record.counter_epoch, record.number);
-            }
-            hold.burns.extend(extension.burns.iter().cloned());
-        }
+        let place = self.place_of(&extension.reservation);
+        let known = &mut self.holds[place];
+        known.burns.extend(extension.burns.iter().cloned());
+        known.expire(extension.expires_at_micros, record);
+        self.forget_if_over(place);
     }
 
     fn end(&mut self, end: &End) {
@@ -290,15 +291,28 @@ impl Account {
         }
         self.debit(&end.excess);
         self.go_over(end.overage_micros, end.period_start_micros);
-        match self.holds.iter().position(|hold| hold.reservation == end.reservation) {
-            Some(known) => {
-                self.holds.swap_remove(known);
-            }
-            None => self.holds.push(HoldAccount {
-                reservation: end.reservation.clone(),
-                ended_early: true,
-                ..HoldAccount::default()
-            }),
+        let place = self.place_of(&end.reservation);
+        let known = &mut self.holds[place];
+        known.ended = true;
+        known.ended_micros = total(&end.paid).saturating_add(total(&end.released));
+        self.forget_if_over(place);
+    }
+
+    /// Where the reservation stands; a new place if this is the first that is heard of it.
+    fn place_of(&mut self, reservation: &str) -> usize {
+        self.holds.iter().position(|hold| hold.reservation == reservation).unwrap_or_else(|| {
+            let reservation = reservation.to_owned();
+            self.holds.push(HoldAccount { reservation, unopened: true, ..HoldAccount::default() });
+            self.holds.len().saturating_sub(1)
+        })
+    }
+
+    /// A reservation is over when it has begun and ended, and all that its end freed or paid was absorbed as held: only
+    /// the sum tells, because its records may come from several slots in any order.
+    fn forget_if_over(&mut self, place: usize) {
+        let hold = &self.holds[place];
+        if hold.ended && !hold.unopened && total(&hold.burns) == hold.ended_micros {
+            self.holds.swap_remove(place);
         }
     }
 
@@ -405,6 +419,26 @@ impl Account {
     }
 }
 
+impl HoldAccount {
+    /// Whether it has begun and not ended.
+    #[must_use]
+    pub const fn lives(&self) -> bool {
+        !self.ended && !self.unopened
+    }
+
+    /// The newest decision about its expiry holds.
+    fn expire(&mut self, expires_at_micros: i64, record: &Record) {
+        if (record.counter_epoch, record.number) >= (self.counter_epoch, self.number) {
+            self.expires_at_micros = expires_at_micros;
+            (self.counter_epoch, self.number) = (record.counter_epoch, record.number);
+        }
+    }
+}
+
+fn total(burns: &[GrantBurn]) -> i64 {
+    burns.iter().map(|burn| burn.micros).fold(0, i64::saturating_add)
+}
+
 impl WindowAccount {
     /// The limit's key, as the gate names it.
     #[must_use]
@@ -458,5 +492,80 @@ mod tests {
         check(&[((1, 6), 50)], 50);
         check(&[((1, 7), 50), ((1, 6), 200)], 50);
         check(&[((1, 7), 200), ((2, 1), 50)], 50);
+    }
+
+    fn burned(micros: i64) -> Vec<GrantBurn> {
+        vec![GrantBurn { grant: "g".to_owned(), micros }]
+    }
+
+    /// A grant of 20; a reservation that holds 6, is extended by 3, and by time alone, and then pays 7 and frees 2.
+    fn life() -> [Record; 5] {
+        let hold = Hold { reservation: "r".to_owned(), expires_at_micros: 100, excess_allowed: false };
+        let opened =
+            Usage { event: Event::default(), burns: burned(6), hold: Some(hold), ..Usage::default() };
+        let extended =
+            |expires_at_micros, burns| Extension { reservation: "r".to_owned(), expires_at_micros, burns };
+        let end = End {
+            reservation: "r".to_owned(),
+            kind: EndKind::Settled.into(),
+            paid: burned(7),
+            released: burned(2),
+            ..End::default()
+        };
+        let grant = GrantPosted { id: "g".to_owned(), micros: 20, ..GrantPosted::default() };
+        [
+            record((0, 0), Body::Grant(grant)),
+            record((1, 1), Body::Usage(opened)),
+            record((1, 2), Body::Extension(extended(200, burned(3)))),
+            record((1, 3), Body::Extension(extended(300, Vec::new()))),
+            record((1, 4), Body::End(end)),
+        ]
+    }
+
+    /// All orders in which five records of five slots may come.
+    fn orders(left: &[usize]) -> Vec<Vec<usize>> {
+        if left.is_empty() {
+            return vec![Vec::new()];
+        }
+        let first = |&one: &usize| {
+            let rest = left.iter().copied().filter(|other| *other != one).collect::<Vec<_>>();
+            orders(&rest).into_iter().map(move |order| [vec![one], order].concat())
+        };
+        left.iter().flat_map(first).collect()
+    }
+
+    #[test]
+    fn records_of_several_slots_add_up_in_every_order() {
+        let life = life();
+        for order in orders(&[0, 1, 2, 3, 4]) {
+            let mut account = Account::default();
+            for place in &order {
+                account.absorb(&life[*place]);
+            }
+            let sums = (account.balance_micros(), account.held_micros(), account.debited_micros);
+            assert_eq!(sums, (13, 0, 7), "{order:?}");
+            assert!(account.hold("r").is_none(), "{order:?}");
+            account.decided_at_micros = HOUR + 301;
+            account.clean();
+            assert_eq!(account.holds, [], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_living_reservation_has_all_that_its_slots_hold_in_every_order() {
+        let life = life();
+        for order in orders(&[0, 1, 2, 3]) {
+            let mut account = Account::default();
+            for place in &order {
+                account.absorb(&life[*place]);
+            }
+            let hold = account.hold("r").expect("it lives");
+            assert_eq!((total(&hold.burns), hold.expires_at_micros), (9, 300), "{order:?}");
+            assert_eq!(
+                (hold.burns[0].micros, account.held_micros()),
+                (6, 9),
+                "{order:?}: what it took first"
+            );
+        }
     }
 }

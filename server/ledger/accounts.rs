@@ -94,7 +94,7 @@ fn decode(tenant: &Arc<str>, document: Option<Document>) -> Result<KeptAccount, 
 fn due(account: &Account) -> Option<i64> {
     let grants =
         account.grants.iter().filter(|grant| !grant.closed).filter_map(|grant| grant.expires_at_micros);
-    let holds = account.holds.iter().filter(|hold| !hold.ended_early).map(|hold| hold.expires_at_micros);
+    let holds = account.holds.iter().filter(|hold| hold.lives()).map(|hold| hold.expires_at_micros);
     grants.chain(holds).min()
 }
 

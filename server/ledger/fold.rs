@@ -3,7 +3,7 @@
 //! It may be killed anywhere: rows are kept once by their keys, documents know what they have absorbed, and only a round that
 //! is wholly written moves the position on.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::ledger::journal::{Journal, JournalError};
 use crate::ledger::progress::Progress;
 use crate::ledger::queue::Queue;
 use crate::ledger::rollups::Rollups;
-use crate::ledger::stamp::Position;
+use crate::ledger::stamp::{Position, Positions};
 use crate::store::{Document, Documents, StoreError};
 
 mod round;
@@ -42,6 +42,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between two trims of the journal: each syncs the ledger's file first (rule F).
 const TRIM: Duration = Duration::from_secs(10);
+/// How long a folded batch stays where others may read it again: longer than a reconciler looks at its suspects.
+const KEPT_FOR_OTHERS: Duration = Duration::from_secs(60);
 /// The document that says how far the fold is.
 const KIND: &str = "fold";
 
@@ -58,8 +60,10 @@ pub struct FoldParts {
     pub documents: Arc<dyn Documents>,
     /// Those who want to know what was folded.
     pub observers: Vec<Arc<dyn FoldObserver>>,
-    /// Tenants that the reconciler looks at.
+    /// Suspected tenants, and what the reconciler will read again.
     pub cuts: Arc<Cuts>,
+    /// Those who read the journals behind the fold.
+    pub sinks: Vec<Arc<dyn Sink>>,
 }
 
 /// Learns of what is wholly folded (rule J).
@@ -67,15 +71,24 @@ pub trait FoldObserver: Send + Sync + std::fmt::Debug {
     /// A round is wholly folded.
     fn folded(&self, round: &FoldedRound<'_>);
 
-    /// Whether somebody waits to see each round soon.
+    /// The tenants that somebody watches: what is folded of them is wanted soon.
+    fn watched(&self) -> Vec<Arc<str>>;
+
+    /// Whether anybody watches.
     fn is_watched(&self) -> bool;
+}
+
+/// Reads folded batches of the journals after the fold (rule F).
+pub trait Sink: Send + Sync + std::fmt::Debug {
+    /// The last batch of a slot that it has done with, for ever.
+    fn passed(&self, slot: u32) -> Position;
 }
 
 /// A round that is wholly folded.
 #[derive(Debug)]
 pub struct FoldedRound<'a> {
-    /// The last batch of it.
-    pub position: Position,
+    /// The last batch of each slot that is wholly folded, it among them.
+    pub positions: Positions,
     /// The accounts that it changed, as they are now.
     pub accounts: Vec<(&'a Arc<str>, &'a Account)>,
 }
@@ -100,17 +113,21 @@ pub struct Fold {
     revision: u64,
     cache: Cache,
     interned: HashSet<Arc<str>>,
+    progress: Arc<Progress>,
     trimmed_at: Instant,
+    /// Rounds that were folded lately, oldest first.
+    lately: VecDeque<(Instant, Position)>,
 }
 
 impl Fold {
     /// The fold of a slot, from where it was left.
-    pub async fn open(parts: FoldParts, slot: u32) -> Result<Self, FoldError> {
+    pub async fn open(parts: FoldParts, progress: Arc<Progress>, slot: u32) -> Result<Self, FoldError> {
         let kept = parts.documents.get(KIND, &document_id(slot)).await?;
         let (position, revision) = match kept {
             None => (Position { slot, ..Position::default() }, 0),
             Some(document) => (decode_position(&document)?, document.revision),
         };
+        progress.advance(position);
         let accounts = Accounts::new(Arc::clone(&parts.documents));
         Ok(Self {
             parts,
@@ -119,7 +136,9 @@ impl Fold {
             revision,
             cache: Cache::default(),
             interned: HashSet::new(),
+            progress,
             trimmed_at: Instant::now(),
+            lately: VecDeque::new(),
         })
     }
 
@@ -136,8 +155,9 @@ impl Fold {
     }
 
     /// Folds whatever is committed, until it is told to stop and all is folded.
-    pub async fn run(&mut self, queue: &Queue, progress: &Progress, stop: CancellationToken) {
+    pub async fn run(&mut self, queue: &Queue, stop: CancellationToken) {
         let mut committed = queue.committed();
+        let progress = Arc::clone(&self.progress);
         let mut retry = RETRY_FIRST;
         loop {
             let started = Instant::now();
@@ -145,8 +165,9 @@ impl Fold {
             let (head, low_water) = (queue.head(), queue.low_water());
             match self.round().await {
                 Ok(true) => {
-                    let as_of = if self.position >= head { low_water } else { progress.as_of() };
-                    progress.advance(self.position, as_of);
+                    if self.position >= head {
+                        progress.own_until(low_water);
+                    }
                     retry = RETRY_FIRST;
                     self.trim().await;
                 }
@@ -172,7 +193,9 @@ impl Fold {
                 continue;
             }
             let is_watched = self.parts.observers.iter().any(|observer| observer.is_watched());
-            let pace = if is_watched { PACE_WATCHED } else { PACE_ALONE };
+            // Nobody says when another process waits, or has a watcher.
+            let is_wanted = is_watched || self.parts.journal.is_shared();
+            let pace = if is_wanted { PACE_WATCHED } else { PACE_ALONE };
             tokio::select! {
                 () = tokio::time::sleep_until(started + pace) => {}
                 () = progress.hurried() => {}
@@ -191,13 +214,14 @@ impl Fold {
         failpoint::reached(Point::FoldAfterEvents);
         self.write_rollups(&round).await?;
         failpoint::reached(Point::FoldAfterRollups);
-        // Before the accounts: whoever reads one knows by its position which of these are in it.
-        self.parts.cuts.observe(&round.postings());
         let changed = self.write_accounts(&round).await?;
         failpoint::reached(Point::FoldAfterAccounts);
         failpoint::reached(Point::FoldBeforeDone);
         self.move_to(last).await?;
-        let folded = FoldedRound { position: last, accounts: self.cache.accounts(&changed) };
+        self.progress.advance(last);
+        self.lately.push_back((Instant::now(), last));
+        let folded =
+            FoldedRound { positions: self.progress.folded(), accounts: self.cache.accounts(&changed) };
         for observer in &self.parts.observers {
             observer.folded(&folded);
         }
@@ -228,14 +252,47 @@ impl Fold {
             return;
         }
         self.trimmed_at = Instant::now();
+        let through = self.forgettable();
+        if through.batch == 0 {
+            return;
+        }
         let trimmed = async {
             self.parts.events.sync().await?;
-            self.parts.journal.trim(self.position).await
+            self.parts.journal.trim(through).await
         };
         if let Err(failure) = trimmed.await {
             error!(error = %failure, "could not trim the journal: {failure}");
         }
     }
+}
+
+impl Fold {
+    /// The last batch that nobody will read again: not the sinks, not the reconciler, and not those of other processes, who
+    /// have done with a batch some time after its fold.
+    fn forgettable(&mut self) -> Position {
+        let mut through = self.position;
+        if self.parts.journal.is_shared() {
+            through = Position { batch: 0, ..through };
+            while let Some((folded_at, position)) = self.lately.front()
+                && folded_at.elapsed() >= KEPT_FOR_OTHERS
+            {
+                through = *position;
+                self.lately.pop_front();
+            }
+        } else {
+            self.lately.clear();
+        }
+        let passed = self.parts.sinks.iter().map(|sink| sink.passed(through.slot));
+        self.parts.cuts.bound(passed.fold(through, Position::min))
+    }
+}
+
+/// How far the folds of those slots are, as they have written it.
+pub async fn positions(documents: &dyn Documents, slots: &[u32]) -> Result<Positions, StoreError> {
+    let ids = slots.iter().map(|slot| document_id(*slot)).collect::<Vec<_>>();
+    let found = documents.get_many(KIND, &ids).await?;
+    let positions = found.iter().flatten().map(decode_position);
+    Ok(Positions { slots: positions.collect::<Result<_, _>>()? })
 }
 
 fn document_id(slot: u32) -> String {

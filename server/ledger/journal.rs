@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use prost::bytes::Bytes;
+use prost::encoding::decode_varint;
 
-use crate::ledger::stamp::Position;
+use crate::ledger::stamp::{Position, Stamp};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -18,6 +19,29 @@ pub struct Batch {
     pub records: Bytes,
     /// Whether it is the last of its epoch (rule B).
     pub seal: bool,
+}
+
+impl Batch {
+    /// Its records, encoded, each with its stamp.
+    pub fn stamped(&self) -> Result<Vec<(Stamp, Bytes)>, StoreError> {
+        let (mut rest, mut stamped) = (self.records.clone(), Vec::new());
+        while !rest.is_empty() {
+            let place = u32::try_from(stamped.len()).map_err(|error| self.corrupt(error))?;
+            let length = decode_varint(&mut rest).map_err(|error| self.corrupt(error))?;
+            let length = usize::try_from(length).map_err(|error| self.corrupt(error))?;
+            if length > rest.len() {
+                return Err(self.corrupt("a record is longer than its batch"));
+            }
+            stamped.push((Stamp { position: self.position, place }, rest.split_to(length)));
+        }
+        Ok(stamped)
+    }
+
+    /// One of its records cannot be read.
+    pub fn corrupt(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        let Position { slot, epoch, batch } = self.position;
+        StoreError::corrupt(format!("batch {batch} of slot {slot}, epoch {epoch}"), source)
+    }
 }
 
 /// Slots that writers may have (rule A).
@@ -46,6 +70,9 @@ pub struct Slot {
 /// - [`Journal::read`] answers batches in order and without a gap.
 #[async_trait]
 pub trait Journal: Send + Sync + Debug {
+    /// Whether other processes write their slots to it too. Where none does, nobody asks it for what this process knows.
+    fn is_shared(&self) -> bool;
+
     /// Takes the lowest slot that nobody has: one that was never taken, or whose last epoch is sealed. Begins its next epoch
     /// with the low-water time `low_water`. The answer's batch is 0: the first to append is 1. An adapter that knows that
     /// the last owner is gone may seal its epoch itself.

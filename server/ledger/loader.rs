@@ -14,14 +14,16 @@ use crate::gate::decision::{Burn, CounterId};
 use crate::gate::period::Period;
 use crate::gate::policy::{LimitKey, Policy};
 use crate::gate::state::{Counter, Grant, Mark, Reservation, SlidingLog, State};
-use crate::ledger::account::{Account, HoldAccount, WindowAccount};
+use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
 use crate::ledger::accounts::Accounts;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::events::{AmendedRow, EventSearch, Events};
+use crate::ledger::journal::JournalError;
 use crate::ledger::progress::{Late, Progress};
 use crate::ledger::queue::{Queue, QueueError};
 use crate::ledger::record::{Body, Charge, ChargeKind, GrantPosted, Mode};
+use crate::ledger::slots::Slots;
 use crate::ledger::standing::decode;
 use crate::store::{Order, StoreError};
 use crate::time::{HOUR, MINUTE, Timestamp};
@@ -62,7 +64,9 @@ pub struct LoaderParts {
     pub counters: Arc<dyn Counters>,
     /// The queue before the journal.
     pub queue: Arc<Queue>,
-    /// The fold's progress.
+    /// All writers of the journals.
+    pub slots: Arc<Slots>,
+    /// The folds' progress.
     pub progress: Arc<Progress>,
     /// The accounts.
     pub accounts: Accounts,
@@ -79,6 +83,9 @@ pub enum LoadError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journals cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The counters cannot answer.
     #[error(transparent)]
     Counters(#[from] CountersError),
@@ -88,6 +95,9 @@ pub enum LoadError {
     /// They were lost again and again.
     #[error("the tenant's counters were lost again while they were loaded")]
     Unsettled,
+    /// A batch was forgotten before it was read again.
+    #[error("a batch of the journal was forgotten before the counters were compared with it")]
+    Forgotten,
 }
 
 impl Fault for LoadError {
@@ -97,7 +107,7 @@ impl Fault for LoadError {
             Self::Store(error) => error.reason(),
             Self::Counters(error) => error.reason(),
             Self::Queue(error) => error.reason(),
-            Self::Unsettled => Reason::StoreUnavailable,
+            Self::Journal(_) | Self::Unsettled | Self::Forgotten => Reason::StoreUnavailable,
         }
     }
 }
@@ -122,7 +132,32 @@ impl Loader {
         let mut state = state_of(&account);
         state.epoch = epoch(&account, now);
         self.read_back(tenant, now, &mut state).await?;
-        Ok(self.parts.counters.install(tenant, state).await?)
+        self.parts.counters.install(tenant, state).await?;
+        if self.parts.slots.journal().is_shared() {
+            self.catch_up(tenant, &account).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells counters that were just installed what other processes told them in vain, because nothing was installed yet: a
+    /// grant (rule S), or the end of a reservation by time.
+    async fn catch_up(&self, tenant: &Arc<str>, installed: &Account) -> Result<(), LoadError> {
+        self.settled().await?;
+        let account = self.parts.accounts.get(tenant).await?.account;
+        for kept in &account.grants {
+            if !kept.closed && installed.grant(&kept.id).is_none() {
+                self.parts.counters.grant(tenant, grant(kept)).await?;
+            }
+        }
+        let now = self.parts.counters.now();
+        let ended = installed.holds.iter().filter(|hold| {
+            hold.expires_at_micros <= now.micros() && account.hold(&hold.reservation).is_none()
+        });
+        let ended = ended.map(|hold| Arc::from(hold.reservation.as_str())).collect::<Vec<_>>();
+        if !ended.is_empty() {
+            self.parts.counters.expired(tenant, &ended, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Posts the allowance of the period that begins at `period_start`, and adds it to the counters.
@@ -178,8 +213,9 @@ impl Loader {
     }
 
     /// Waits until the ledger has all that was acknowledged before.
-    pub async fn settled(&self) -> Result<(), Late> {
-        self.parts.progress.reach(self.parts.queue.head()).await
+    pub async fn settled(&self) -> Result<(), LoadError> {
+        let heads = self.parts.slots.heads().await?;
+        Ok(self.parts.progress.reach(&heads).await?)
     }
 
     /// The tenant's account as the ledger has it now.
@@ -248,21 +284,24 @@ fn state_of(account: &Account) -> State {
             state.counters.insert(&counter_id(window), counter);
         }
     }
-    state.grants.extend(account.grants.iter().filter(|grant| !grant.closed || grant.held_micros > 0).map(
-        |grant| Grant {
-            id: Arc::from(grant.id.as_str()),
-            priority: u8::try_from(grant.priority).unwrap_or(u8::MAX),
-            expires_at: grant.expires_at_micros.map(Timestamp::from_micros),
-            remaining_micros: grant.remaining_micros,
-        },
-    ));
+    let open = account.grants.iter().filter(|grant| !grant.closed || grant.held_micros > 0);
+    state.grants.extend(open.map(grant));
     state.grants.sort_unstable_by(|one, other| {
         let order = |grant: &Grant| (grant.priority, grant.expires_at.unwrap_or(Timestamp::MAX));
         order(one).cmp(&order(other)).then_with(|| one.id.cmp(&other.id))
     });
-    let holds = account.holds.iter().filter(|hold| !hold.ended_early);
+    let holds = account.holds.iter().filter(|hold| hold.lives());
     state.reservations.extend(holds.map(|hold| (Arc::from(hold.reservation.as_str()), reservation(hold))));
     state
+}
+
+fn grant(kept: &GrantAccount) -> Grant {
+    Grant {
+        id: Arc::from(kept.id.as_str()),
+        priority: u8::try_from(kept.priority).unwrap_or(u8::MAX),
+        expires_at: kept.expires_at_micros.map(Timestamp::from_micros),
+        remaining_micros: kept.remaining_micros,
+    }
 }
 
 fn counter_id(window: &WindowAccount) -> CounterId {

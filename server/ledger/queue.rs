@@ -258,7 +258,8 @@ impl Queue {
         waiting.places = waiting.places.saturating_sub(entries.len());
     }
 
-    fn fail(&self) {
+    /// Takes nothing any more: the journal cannot be written, or belongs to another process.
+    pub fn fail(&self) {
         self.failed.cancel();
         let entries = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

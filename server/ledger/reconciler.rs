@@ -1,5 +1,6 @@
-//! The one corrector of counters (rule M): what was charged and does not count is given back, once.
+//! The corrector of counters (rule M): what was charged and does not count is given back, once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,21 @@ use crate::gate::state::{Counter, State};
 use crate::ledger::account::{Account, WindowAccount};
 use crate::ledger::cuts::Cuts;
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
-use crate::time::{SECOND, Timestamp};
+use crate::ledger::stamp::Positions;
+use crate::time::{MINUTE, SECOND, Timestamp};
+
+mod above;
+
+use above::Look;
 
 /// Between two looks at the low-water time.
 const LOOK: Duration = Duration::from_millis(50);
 /// What a fixed window must have left to be corrected, in microseconds: shorter ones are over before it matters.
 const FIXED_LEFT_MIN: i64 = 5 * SECOND;
+/// Tenants that are looked at together: each look waits for the low-water time once.
+const TENANTS_MAX: usize = 500;
+/// After this long whoever posted the end of a reservation will not tell the counters of it any more.
+const UNTOLD_MAX: i64 = MINUTE;
 
 /// Compares the counters of suspected tenants with the ledger.
 #[derive(Debug)]
@@ -34,46 +44,113 @@ impl Reconciler {
         Self { parts, loader, cuts }
     }
 
-    /// Corrects the counters of all suspects.
+    /// Corrects the counters of all suspects. Those that could not be looked at stay suspect.
     pub async fn reconcile(&self) -> Result<(), LoadError> {
-        let suspects = self.cuts.open();
-        for (index, tenant) in suspects.iter().enumerate() {
-            if let Err(error) = self.correct(tenant).await {
-                // What could not be looked at stays suspect.
-                for rest in &suspects[index..] {
-                    self.cuts.close(rest, 0, u64::MAX, &[]);
-                    self.cuts.suspect(rest);
-                }
-                return Err(error);
+        let suspects = self.cuts.open(|| self.parts.progress.folded());
+        let mut looked_at = 0;
+        let mut outcome = Ok(());
+        for some in suspects.chunks(TENANTS_MAX) {
+            outcome = self.look_at(some).await;
+            if outcome.is_err() {
+                break;
             }
+            looked_at += some.len();
+        }
+        self.cuts.close();
+        for tenant in suspects.iter().skip(looked_at) {
+            self.cuts.suspect(tenant);
+        }
+        outcome
+    }
+
+    async fn look_at(&self, suspects: &[Arc<str>]) -> Result<(), LoadError> {
+        let mut suspects = suspects.to_vec();
+        suspects.sort_unstable();
+        let mut alone = Vec::with_capacity(suspects.len());
+        for tenant in &suspects {
+            alone.push(self.loader.alone(tenant).lock_owned().await);
+        }
+        // What is decided after the counters are read is in batches after these.
+        let from = self.parts.slots.heads().await?;
+        let mut states = HashMap::new();
+        for tenant in &suspects {
+            if let Some(state) = self.parts.counters.read(tenant).await? {
+                states.insert(Arc::clone(tenant), state);
+            }
+        }
+        // Every decision up to a state's number is committed or abandoned once low-water has passed this moment.
+        let read_at = self.parts.counters.now();
+        while self.parts.slots.low_water().await? <= read_at {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.loader.settled().await?;
+        let tenants = states.keys().cloned().collect::<Vec<_>>();
+        let kept = self.parts.accounts.get_many(&tenants).await?;
+        let accounts = kept.into_iter().map(|kept| (kept.tenant, kept.account)).collect();
+        let look = Look { from: Positions { slots: from }, states, accounts };
+        let mut above = look.above(self.parts.slots.journal(), self.parts.events.as_ref()).await?;
+        for (tenant, state) in &look.states {
+            let above = above.remove(tenant).unwrap_or_default();
+            self.correct(tenant, state, &look.accounts[tenant], &above).await?;
         }
         Ok(())
     }
 
-    async fn correct(&self, tenant: &Arc<str>) -> Result<(), LoadError> {
-        let alone = self.loader.alone(tenant);
-        let _guard = alone.lock().await;
-        let Some(state) = self.parts.counters.read(tenant).await? else {
-            self.cuts.close(tenant, 0, u64::MAX, &[]);
+    async fn correct(
+        &self,
+        tenant: &Arc<str>,
+        state: &State,
+        account: &Account,
+        above: &Account,
+    ) -> Result<(), LoadError> {
+        let now = self.parts.counters.now();
+        let untold = untold(state, account, now);
+        if !untold.is_empty() {
+            // The wallet has what a reservation held, and the counters do not know yet. Whoever posted its end tells them;
+            // if that process has died, this one does. Then the two are compared again.
+            let late = |(_, expires_at): &(Arc<str>, Timestamp)| expires_at.plus(UNTOLD_MAX) <= now;
+            let late = untold.into_iter().filter(late).map(|(id, _)| id).collect::<Vec<_>>();
+            if !late.is_empty() {
+                self.parts.counters.expired(tenant, &late, &[]).await?;
+            }
+            self.cuts.suspect(tenant);
             return Ok(());
-        };
-        // Every decision up to the state's number is committed or abandoned once low-water has passed this moment.
-        let read_at = self.parts.counters.now();
-        while self.parts.queue.low_water() <= read_at {
-            tokio::time::sleep(LOOK).await;
         }
-        self.loader.settled().await?;
-        let account = self.parts.accounts.get(tenant).await?.account;
-        let above = self.cuts.close(tenant, state.epoch, state.number, &account.positions);
-        let correction = difference(&state, &account, &above, self.parts.counters.now());
+        let correction = difference(state, account, above, now);
         if correction.counters.is_empty() && correction.grants.is_empty() {
             return Ok(());
         }
+        let drift = drift(&correction);
         info!(tenant = %tenant, "the counters of tenant `{tenant}` differ from the ledger and are corrected");
         counter!("tollgate_counters_corrected_total").increment(1);
+        counter!("tollgate_counters_drift_units_total").increment(drift.units);
+        counter!("tollgate_counters_drift_credits_micros_total").increment(drift.micros);
         let _posted = self.parts.counters.correct(tenant, &correction).await?;
         Ok(())
     }
+}
+
+/// How far counters were off, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Drift {
+    units: u64,
+    micros: u64,
+}
+
+fn drift(correction: &Correction) -> Drift {
+    let total =
+        |amounts: &mut dyn Iterator<Item = i64>| amounts.map(i64::unsigned_abs).fold(0, u64::saturating_add);
+    Drift {
+        units: total(&mut correction.counters.iter().map(|(_, units)| *units)),
+        micros: total(&mut correction.grants.iter().map(|(_, micros)| *micros)),
+    }
+}
+
+/// Reservations that have ended by time in the ledger, and live in the counters; with their expiry.
+fn untold(state: &State, account: &Account, now: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+    let living = state.reservations.iter().filter(|(_, held)| held.ended.is_none() && held.expires_at <= now);
+    let untold = living.filter(|(id, _)| account.hold(id).is_none());
+    untold.map(|(id, held)| (Arc::clone(id), held.expires_at)).collect()
 }
 
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.

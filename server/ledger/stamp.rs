@@ -32,6 +32,44 @@ impl Position {
     }
 }
 
+/// How far each slot is, one position a slot.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Positions {
+    /// In no order.
+    #[prost(message, repeated, tag = "1")]
+    pub slots: Vec<Position>,
+}
+
+impl Positions {
+    /// The position of a slot; before its first batch where nothing is known of it.
+    #[must_use]
+    pub fn of(&self, slot: u32) -> Position {
+        let known = self.slots.iter().find(|position| position.slot == slot);
+        known.copied().unwrap_or(Position { slot, epoch: 0, batch: 0 })
+    }
+
+    /// Moves a slot to this position, never back; answers whether it moved.
+    pub fn advance(&mut self, position: Position) -> bool {
+        let moved = position > self.of(position.slot);
+        if moved {
+            position.advance(&mut self.slots);
+        }
+        moved
+    }
+
+    /// Whether each of these slots is at least there.
+    #[must_use]
+    pub fn have_passed(&self, heads: &[Position]) -> bool {
+        heads.iter().all(|head| head.batch == 0 || head.is_absorbed(&self.slots))
+    }
+}
+
+impl From<Position> for Positions {
+    fn from(position: Position) -> Self {
+        Self { slots: vec![position] }
+    }
+}
+
 /// One record of a batch (rule H).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {

@@ -40,8 +40,12 @@ impl Sweeper {
     /// Posts all that ended before the low-water time, and tells the counters once it is durable. No decision from before that
     /// time can still come: what is left is final.
     pub async fn sweep(&self) -> Result<(), LoadError> {
-        let ended_by = self.parts.queue.low_water();
-        self.parts.progress.reach(self.parts.queue.head()).await?;
+        // One process sweeps for all; if two do for a moment, each end is in the ledger once all the same (rule H).
+        if !self.parts.slots.is_first().await? {
+            return Ok(());
+        }
+        let ended_by = self.parts.slots.low_water().await?;
+        self.loader.settled().await?;
         let due = self.parts.accounts.due(ended_by, ACCOUNTS_MAX).await?;
         let (mut ended, mut alone) = (Vec::new(), Vec::new());
         for kept in &due {
@@ -66,7 +70,7 @@ impl Sweeper {
             grants: Vec::new(),
             commits: Vec::new(),
         };
-        for hold in kept.account.holds.iter().filter(|hold| !hold.ended_early) {
+        for hold in kept.account.holds.iter().filter(|hold| hold.lives()) {
             let expires_at = Timestamp::from_micros(hold.expires_at_micros);
             if expires_at > ended_by {
                 continue;

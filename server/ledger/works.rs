@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::gate::counters::Counters;
 use crate::ledger::accounts::Accounts;
 use crate::ledger::admission::Admission;
 use crate::ledger::cuts::Cuts;
 use crate::ledger::events::Events;
+use crate::ledger::fleet::{self, Fleet};
 use crate::ledger::fold::{Fold, FoldError, FoldObserver, FoldParts};
 use crate::ledger::journal::{Journal, JournalError};
-use crate::ledger::loader::{Loader, LoaderParts};
+use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::progress::{Late, Progress};
 use crate::ledger::queue::Queue;
 use crate::ledger::reconciler::Reconciler;
 use crate::ledger::rollups::Rollups;
-use crate::ledger::stamp::Position;
+use crate::ledger::slots::Slots;
+use crate::ledger::stamp::{Position, Positions};
 use crate::ledger::sweeper::Sweeper;
 use crate::ledger::wallets::Wallets;
 use crate::store::Documents;
@@ -54,6 +56,7 @@ pub struct Ledger {
     pub events: Arc<dyn Events>,
     /// Rollups.
     pub rollups: Arc<dyn Rollups>,
+    loader: Arc<Loader>,
     queue: Arc<Queue>,
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
@@ -82,23 +85,29 @@ impl Ledger {
     ) -> Result<Self, OpenError> {
         let cuts = Arc::new(Cuts::default());
         let slot = stores.journal.take_slot(clock.now()).await?;
-        let parts = FoldParts {
+        let fold_parts = FoldParts {
             journal: Arc::clone(&stores.journal),
             events: Arc::clone(&stores.events),
             rollups: Arc::clone(&stores.rollups),
             documents: Arc::clone(&stores.documents),
             observers,
             cuts: Arc::clone(&cuts),
+            sinks: Vec::new(),
         };
-        let mut fold = Fold::open(parts, slot.slot).await?;
+        let progress = Arc::new(Progress::at(Positions::default()));
+        let mut fold = Fold::open(fold_parts.clone(), Arc::clone(&progress), slot.slot).await?;
         fold.catch_up().await?;
+        progress.advance(slot);
 
         let queue = Arc::new(Queue::new(slot, Arc::clone(&clock), Arc::clone(&cuts)));
-        let progress = Arc::new(Progress::at(slot));
+        let slots = Arc::new(Slots::new(slot, Arc::clone(&stores.journal), Arc::clone(&queue)));
+        let mut fleet = Fleet::new(fold_parts, Arc::clone(&slots), Arc::clone(&progress));
+        fleet.recover().await?;
         let accounts = Accounts::new(Arc::clone(&stores.documents));
         let parts = LoaderParts {
             counters: Arc::clone(&counters),
             queue: Arc::clone(&queue),
+            slots: Arc::clone(&slots),
             progress: Arc::clone(&progress),
             accounts: accounts.clone(),
             events: Arc::clone(&stores.events),
@@ -116,12 +125,19 @@ impl Ledger {
         };
         start(
             tasks,
-            Working { queue: Arc::clone(&queue), progress: Arc::clone(&progress), fold, keeper },
-            &stores,
-            counters,
+            Working {
+                queue: Arc::clone(&queue),
+                slots: Arc::clone(&slots),
+                fold,
+                fleet,
+                keeper,
+                journal: Arc::clone(&stores.journal),
+                counters,
+            },
         );
         Ok(Self {
-            wallets: Arc::new(Wallets::new(Arc::clone(&admission), loader)),
+            wallets: Arc::new(Wallets::new(Arc::clone(&admission), Arc::clone(&loader))),
+            loader,
             admission,
             accounts,
             events: stores.events,
@@ -133,29 +149,29 @@ impl Ledger {
     }
 
     /// Waits until all that was acknowledged before is folded.
-    pub async fn fresh(&self) -> Result<(), Late> {
-        self.progress.reach(self.queue.head()).await
+    pub async fn fresh(&self) -> Result<(), LoadError> {
+        self.loader.settled().await
     }
 
-    /// Waits until all up to a position is folded.
-    pub async fn reach(&self, position: Position) -> Result<(), Late> {
-        self.progress.reach(position).await
+    /// Waits until all up to these positions is folded.
+    pub async fn reach(&self, positions: &[Position]) -> Result<(), Late> {
+        self.progress.reach(positions).await
     }
 
-    /// The last batch that is wholly folded.
+    /// The last batch of each slot that is wholly folded.
     #[must_use]
-    pub fn folded(&self) -> Position {
+    pub fn folded(&self) -> Positions {
         self.progress.folded()
     }
 
     /// A time before which all that was acknowledged is folded. It is asked for before the ledger is read.
     #[must_use]
     pub fn as_of(&self) -> Timestamp {
-        let low_water = self.queue.low_water();
-        if self.progress.folded() >= self.queue.head() {
-            low_water
+        let (low_water, head) = (self.queue.low_water(), self.queue.head());
+        if self.progress.folded_of(head.slot) >= head {
+            low_water.min(self.progress.others_as_of())
         } else {
-            self.progress.as_of().min(low_water)
+            low_water.min(self.progress.as_of())
         }
     }
 
@@ -176,9 +192,12 @@ impl Ledger {
 #[derive(Debug)]
 struct Working {
     queue: Arc<Queue>,
-    progress: Arc<Progress>,
+    slots: Arc<Slots>,
     fold: Fold,
+    fleet: Fleet,
     keeper: Keeper,
+    journal: Arc<dyn Journal>,
+    counters: Arc<dyn Counters>,
 }
 
 /// Work by time. One after the other: what one posts must not look like a difference to the other.
@@ -199,26 +218,37 @@ impl Keeper {
     }
 }
 
-fn start(tasks: &Tasks, working: Working, stores: &Stores, counters: Arc<dyn Counters>) {
-    let Working { queue, progress, mut fold, keeper } = working;
+fn start(tasks: &Tasks, working: Working) {
+    let Working { queue, slots, mut fold, fleet, keeper, journal, counters } = working;
     let stopping = tasks.stopping();
-    let all_committed = CancellationToken::new();
+    let (all_committed, all_folded) = (CancellationToken::new(), CancellationToken::new());
 
-    let closing = Arc::clone(&queue);
-    let stop = stopping.clone();
+    let (closing, stop) = (Arc::clone(&queue), stopping.clone());
     tasks.spawn(async move {
         stop.cancelled().await;
         closing.close();
     });
 
-    let (committing, journal, committed) =
-        (Arc::clone(&queue), Arc::clone(&stores.journal), all_committed.clone());
+    let (committing, committed) = (Arc::clone(&queue), all_committed.clone());
+    let committed_journal = Arc::clone(&journal);
     tasks.spawn(async move {
-        committing.run(journal.as_ref(), counters.as_ref()).await;
+        committing.run(committed_journal.as_ref(), counters.as_ref()).await;
         committed.cancel();
     });
 
-    tasks.spawn(async move { fold.run(&queue, &progress, all_committed).await });
+    if journal.is_shared() {
+        // The others must hear of this process until its last batch is folded.
+        tasks.spawn(fleet::live(Arc::clone(&slots), Arc::clone(&queue), all_folded.clone()));
+        tasks.spawn(fleet.run(all_folded.clone()));
+    }
+
+    tasks.spawn(async move {
+        fold.run(&queue, all_committed).await;
+        if journal.is_shared() && !queue.failed().is_cancelled() {
+            give_back(journal.as_ref(), &slots, &mut fold).await;
+        }
+        all_folded.cancel();
+    });
 
     tasks.spawn(async move {
         loop {
@@ -228,4 +258,15 @@ fn start(tasks: &Tasks, working: Working, stores: &Stores, counters: Arc<dyn Cou
             }
         }
     });
+}
+
+/// Seals the own epoch, so that nobody waits for this process any longer.
+async fn give_back(journal: &dyn Journal, slots: &Slots, fold: &mut Fold) {
+    let given_back = async {
+        journal.seal(slots.own()).await?;
+        fold.catch_up().await
+    };
+    if let Err(failure) = given_back.await {
+        warn!(error = %failure, "could not give the slot of the journal back: {failure}; others will take it");
+    }
 }

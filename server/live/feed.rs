@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::account::Account;
 use crate::ledger::fold::{FoldObserver, FoldedRound};
-use crate::ledger::stamp::Position;
+use crate::ledger::stamp::Positions;
 
 /// Tenants that are watched. A tenant nobody watches costs nothing.
 #[derive(Debug, Default)]
@@ -23,8 +23,8 @@ pub struct Feed {
 pub struct Folded {
     /// The account; `None`: nothing was folded since the subscription.
     pub account: Option<Arc<Account>>,
-    /// The last batch that it includes.
-    pub position: Position,
+    /// The last batch of each slot that it includes.
+    pub positions: Positions,
 }
 
 impl Feed {
@@ -53,6 +53,12 @@ impl Feed {
 }
 
 impl FoldObserver for Feed {
+    fn watched(&self) -> Vec<Arc<str>> {
+        let watched = self.lock();
+        let watched = watched.iter().filter(|(_, sender)| sender.receiver_count() > 0);
+        watched.map(|(tenant, _)| Arc::clone(tenant)).collect()
+    }
+
     fn is_watched(&self) -> bool {
         self.lock().values().any(|sender| sender.receiver_count() > 0)
     }
@@ -65,7 +71,7 @@ impl FoldObserver for Feed {
         for (tenant, account) in &round.accounts {
             if let Some(sender) = watched.get(*tenant) {
                 let account = Some(Arc::new(Account::clone(account)));
-                sender.send_replace(Folded { account, position: round.position });
+                sender.send_replace(Folded { account, positions: round.positions.clone() });
             }
         }
     }

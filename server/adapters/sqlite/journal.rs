@@ -79,6 +79,10 @@ impl SqliteJournal {
 
 #[async_trait]
 impl Journal for SqliteJournal {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError> {
         // The lock of the data directory says that the last owner is gone.
         let taken = self.write(|db| take(db, SLOT)).await?;

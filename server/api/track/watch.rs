@@ -18,7 +18,7 @@ use crate::identity::directory::TenantEntry;
 use crate::ledger::account::Account;
 use crate::ledger::admission::AdmissionError;
 use crate::ledger::queue::QueueError;
-use crate::ledger::stamp::Position;
+use crate::ledger::stamp::Positions;
 use crate::live::feed::Folded;
 
 /// Between two updates of one stream.
@@ -32,7 +32,7 @@ struct Watching {
     door: Door,
     tenant: Arc<TenantEntry>,
     folded: tokio::sync::watch::Receiver<Folded>,
-    position: Position,
+    positions: Positions,
     sent_at: Instant,
 }
 
@@ -47,14 +47,14 @@ impl Door {
         if !request.resume_token.is_empty() {
             let seen = self.open_token(&tenant.id, &request.resume_token)?;
             // What the client has seen was wholly folded, so a restart has it too.
-            self.ledger.reach(seen).await?;
+            self.ledger.reach(&seen.slots).await?;
         }
         // Subscribed before the snapshot is read: nothing that is folded in between is missed.
         let folded = self.feed.subscribe(&tenant.id);
         self.ledger.fresh().await?;
-        let position = self.ledger.folded();
+        let positions = self.ledger.folded();
         let account = self.ledger.accounts.get(&tenant.id).await?.account;
-        let watching = Watching { door: self.clone(), tenant, folded, position, sent_at: Instant::now() };
+        let watching = Watching { door: self.clone(), tenant, folded, positions, sent_at: Instant::now() };
         let state = watching.state(&account);
         let first = watching.response(Payload::Snapshot(state));
         let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
@@ -67,9 +67,9 @@ impl Door {
         Ok(futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), rest))
     }
 
-    fn open_token(&self, tenant: &str, token: &str) -> Result<Position, DoorError> {
-        let position = self.pages.open(watch(tenant), token).ok().flatten().ok_or(DoorError::ResumeToken)?;
-        Position::decode(position.as_slice()).map_err(|_| DoorError::ResumeToken)
+    fn open_token(&self, tenant: &str, token: &str) -> Result<Positions, DoorError> {
+        let positions = self.pages.open(watch(tenant), token).ok().flatten().ok_or(DoorError::ResumeToken)?;
+        Positions::decode(positions.as_slice()).map_err(|_| DoorError::ResumeToken)
     }
 }
 
@@ -95,7 +95,7 @@ impl Watching {
         let changed = tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.folded.changed()).await;
         let Ok(Ok(())) = changed else { return Payload::Heartbeat(v1::Heartbeat {}) };
         let folded = self.folded.borrow_and_update().clone();
-        self.position = folded.position;
+        self.positions = folded.positions;
         match folded.account {
             Some(account) => Payload::Update(self.state(&account)),
             None => Payload::Heartbeat(v1::Heartbeat {}),
@@ -135,7 +135,7 @@ impl Watching {
     }
 
     fn response(&self, payload: Payload) -> v1::WatchUsageResponse {
-        let token = self.door.pages.seal(watch(&self.tenant.id), &self.position.encode_to_vec());
+        let token = self.door.pages.seal(watch(&self.tenant.id), &self.positions.encode_to_vec());
         v1::WatchUsageResponse {
             payload: Some(payload),
             resume_token: token,

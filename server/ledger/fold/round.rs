@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use prost::bytes::Bytes;
-use prost::encoding::decode_varint;
 
-use crate::ledger::cuts::Posting;
 use crate::ledger::journal::Batch;
 use crate::ledger::record::{Body, Record};
 use crate::ledger::rollups::RollupKey;
@@ -61,20 +59,12 @@ impl Round {
         // Items are large, and a round has thousands: they are never moved to a larger place.
         let mut bodies = Vec::new();
         for batch in batches {
-            let mut records = batch.records.clone();
-            while !records.is_empty() {
-                bodies.push((batch.position, next_record(&mut records, batch.position)?));
-            }
+            bodies.extend(batch.stamped()?.into_iter().map(|(stamp, body)| (batch, stamp, body)));
         }
         let mut items: Vec<Item> = Vec::with_capacity(bodies.len());
-        for (position, body) in bodies {
-            let record = Record::decode(body.clone()).map_err(|error| corrupt(position, error))?;
+        for (batch, stamp, body) in bodies {
+            let record = Record::decode(body.clone()).map_err(|error| batch.corrupt(error))?;
             let tenant = intern(interned, &record.tenant);
-            let place = match items.last() {
-                Some(last) if last.stamp.position == position => last.stamp.place.saturating_add(1),
-                _ => 0,
-            };
-            let stamp = Stamp { position, place };
             items.push(Item { stamp, tenant, record, body, posted: false, tallies: Vec::new() });
         }
         let position = batches.last().map(|batch| batch.position).unwrap_or_default();
@@ -101,12 +91,6 @@ impl Round {
             tenants.entry(Arc::clone(&item.tenant)).or_default().push(item);
         }
         tenants
-    }
-
-    /// What was posted to accounts, for the reconciler.
-    pub(super) fn postings(&self) -> Vec<Posting<'_>> {
-        let posted = self.items.iter().filter(|item| item.posted);
-        posted.map(|item| Posting { tenant: &item.tenant, stamp: item.stamp, record: &item.record }).collect()
     }
 }
 
@@ -140,15 +124,6 @@ fn occurred_at(standing: &Standing) -> Timestamp {
     Timestamp::from_micros(sent.unwrap_or(standing.record.at_micros))
 }
 
-fn next_record(records: &mut Bytes, position: Position) -> Result<Bytes, StoreError> {
-    let length = decode_varint(records).map_err(|error| corrupt(position, error))?;
-    let length = usize::try_from(length).map_err(|error| corrupt(position, error))?;
-    if length > records.len() {
-        return Err(corrupt(position, "a record is longer than its batch"));
-    }
-    Ok(records.split_to(length))
-}
-
 fn intern(interned: &mut HashSet<Arc<str>>, tenant: &str) -> Arc<str> {
     if let Some(known) = interned.get(tenant) {
         return Arc::clone(known);
@@ -156,9 +131,4 @@ fn intern(interned: &mut HashSet<Arc<str>>, tenant: &str) -> Arc<str> {
     let tenant = Arc::<str>::from(tenant);
     interned.insert(Arc::clone(&tenant));
     tenant
-}
-
-fn corrupt(position: Position, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    let Position { slot, epoch, batch } = position;
-    StoreError::corrupt(format!("batch {batch} of slot {slot}, epoch {epoch}"), source)
 }

@@ -1,0 +1,72 @@
+//! All writers of the journals: how far each has come, and what none of them will ever append again (rules A, C).
+
+use std::sync::Arc;
+
+use crate::ledger::journal::{Journal, JournalError, Slot};
+use crate::ledger::queue::Queue;
+use crate::ledger::stamp::Position;
+use crate::time::Timestamp;
+
+/// This process's slot among all others.
+#[derive(Debug)]
+pub struct Slots {
+    own: Position,
+    journal: Arc<dyn Journal>,
+    queue: Arc<Queue>,
+}
+
+impl Slots {
+    /// The slots of a journal, of which this process has taken `own`.
+    #[must_use]
+    pub const fn new(own: Position, journal: Arc<dyn Journal>, queue: Arc<Queue>) -> Self {
+        Self { own, journal, queue }
+    }
+
+    /// The epoch that this process writes.
+    #[must_use]
+    pub const fn own(&self) -> Position {
+        self.own
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &dyn Journal {
+        self.journal.as_ref()
+    }
+
+    /// The other slots that were ever taken, each with its last batch.
+    pub async fn others(&self) -> Result<Vec<Slot>, JournalError> {
+        if !self.journal.is_shared() {
+            return Ok(Vec::new());
+        }
+        let mut slots = self.journal.slots().await?;
+        slots.retain(|slot| slot.head.slot != self.own.slot);
+        for slot in &mut slots {
+            // An epoch that has no batch yet: the last one is the seal of the epoch before, and may not be folded.
+            if slot.head.batch == 0 && slot.head.epoch > 1 {
+                slot.head = self.journal.head(slot.head.slot).await?;
+            }
+        }
+        Ok(slots)
+    }
+
+    /// The last batch of every journal at this moment: all that was acknowledged before it is in them.
+    pub async fn heads(&self) -> Result<Vec<Position>, JournalError> {
+        let others = self.others().await?;
+        let heads = others.into_iter().map(|slot| slot.head);
+        Ok(heads.chain([self.queue.head()]).collect())
+    }
+
+    /// A moment before which no process will ever again append a decision. What a sealed slot has is under its head.
+    pub async fn low_water(&self) -> Result<Timestamp, JournalError> {
+        let others = self.others().await?;
+        let living = others.iter().filter(|slot| !slot.sealed).map(|slot| slot.low_water);
+        Ok(living.fold(self.queue.low_water(), Timestamp::min))
+    }
+
+    /// Whether this process has the lowest slot of all that live: it does what one should do for all.
+    pub async fn is_first(&self) -> Result<bool, JournalError> {
+        let others = self.others().await?;
+        Ok(others.iter().all(|slot| slot.sealed || slot.head.slot > self.own.slot))
+    }
+}
