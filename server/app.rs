@@ -105,6 +105,7 @@ impl App {
         let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
         let stores = Stores {
             journal: Arc::new(SqliteJournal::open(&directory.join(JOURNAL))?),
+            spool: None,
             events: Arc::new(SqliteEvents::new(&database)?),
             rollups: Arc::new(SqliteRollups::new(&database)),
             documents: Arc::clone(&documents),

@@ -21,6 +21,7 @@ pub mod rollup;
 pub mod rollups;
 pub mod sketch;
 pub mod slots;
+pub mod spool;
 pub mod stamp;
 pub mod standing;
 pub mod sums;

@@ -24,6 +24,7 @@ use crate::ledger::admission::{AdmissionError, Admitted, Subject, Tracked};
 use crate::ledger::event::Event;
 use crate::ledger::loader::LoadError;
 use crate::ledger::progress::Late;
+use crate::ledger::queue::Kept;
 use crate::ledger::record::Mode;
 use crate::ledger::works::Ledger;
 use crate::live::feed::Feed;
@@ -297,8 +298,12 @@ fn suspended() -> v1::Verdict {
     verdict::refused_at_the_door(DenialReason::TenantSuspended, "")
 }
 
-const fn durability(kept: bool) -> v1::Durability {
-    if kept { v1::Durability::Committed } else { v1::Durability::Unspecified }
+const fn durability(kept: Kept) -> v1::Durability {
+    match kept {
+        Kept::Nothing => v1::Durability::Unspecified,
+        Kept::Committed => v1::Durability::Committed,
+        Kept::Local => v1::Durability::Local,
+    }
 }
 
 fn subject<'a>(entry: &'a TenantEntry, api_key: Option<&'a Arc<str>>) -> Subject<'a> {

@@ -15,7 +15,7 @@ use crate::ledger::entry::{self, Change, Head};
 use crate::ledger::event::{self, Event, KeyKind};
 use crate::ledger::events::Events;
 use crate::ledger::loader::{LoadError, Loader};
-use crate::ledger::queue::{Commit, Place, Queue, QueueError};
+use crate::ledger::queue::{Commit, Kept, Place, Queue, QueueError};
 use crate::ledger::record::{Body, Mode};
 use crate::time::{DAY, MINUTE, Timestamp};
 
@@ -24,7 +24,7 @@ mod error;
 mod remembered;
 mod reservation;
 
-pub use completion::{Completing, Completion};
+pub use completion::{Completed, Completing, Completion};
 pub use error::AdmissionError;
 pub use reservation::{
     ExtendOrder, Extension, Release, Reservation, ReserveOrder, SettleOrder, Settlement, end_key,
@@ -73,8 +73,8 @@ pub struct Tracked {
     pub event_id: String,
     /// Whether it was tracked before.
     pub replayed: bool,
-    /// Whether anything was kept.
-    pub kept: bool,
+    /// How safely it is kept.
+    pub kept: Kept,
 }
 
 impl Admission {
@@ -139,8 +139,12 @@ impl Admission {
             Charged::Decided(decision) => Ok(enter(place, subject, mode, event, (key, payload), *decision)),
             Charged::Replayed { decision, durable } => {
                 if durable || failpoint::is(Mutant::AnswerFromPendingMark) {
-                    let tracked =
-                        Tracked { decision: *decision, event_id: event.id, replayed: true, kept: true };
+                    let tracked = Tracked {
+                        decision: *decision,
+                        event_id: event.id,
+                        replayed: true,
+                        kept: Kept::Committed,
+                    };
                     return Ok(Admitted { tracked, commit: None });
                 }
                 let mut admitted = enter(place, subject, mode, event, (key, payload), *decision);
@@ -233,7 +237,7 @@ impl Admission {
                 return Err(AdmissionError::Conflict(event_id));
             }
             return Ok(Admitted {
-                tracked: Tracked { decision, event_id, replayed: true, kept: true },
+                tracked: Tracked { decision, event_id, replayed: true, kept: Kept::Committed },
                 commit: None,
             });
         }
@@ -241,7 +245,7 @@ impl Admission {
         let commit =
             self.queue.place()?.commit(head(subject, key, payload).record(now, Change::NONE, body), None);
         Ok(Admitted {
-            tracked: Tracked { decision, event_id, replayed: false, kept: true },
+            tracked: Tracked { decision, event_id, replayed: false, kept: Kept::Committed },
             commit: Some(commit),
         })
     }
@@ -249,15 +253,15 @@ impl Admission {
 
 impl Admitted {
     /// Waits until it is durable, and answers.
-    pub async fn finish(self) -> Result<Tracked, AdmissionError> {
+    pub async fn finish(mut self) -> Result<Tracked, AdmissionError> {
         if let Some(commit) = self.commit {
-            commit.wait().await?;
+            self.tracked.kept = commit.wait().await?;
         }
         Ok(self.tracked)
     }
 
     const fn unkept(decision: Decision, event_id: String) -> Self {
-        Self { tracked: Tracked { decision, event_id, replayed: false, kept: false }, commit: None }
+        Self { tracked: Tracked { decision, event_id, replayed: false, kept: Kept::Nothing }, commit: None }
     }
 }
 
@@ -278,12 +282,12 @@ fn enter(
         Verdict::Denied(denial) => {
             let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, denial));
             place.note(head.record(decision.at, Change::NONE, body));
-            (None, false)
+            (None, Kept::Nothing)
         }
         Verdict::Allowed => {
             let body = Body::Usage(entry::usage(mode, event, api_key, subject.policy, &decision));
             let record = head.record(decision.at, Change::of(&decision), body);
-            (Some(place.commit(record, Some((Arc::clone(subject.tenant), key)))), true)
+            (Some(place.commit(record, Some((Arc::clone(subject.tenant), key)))), Kept::Committed)
         }
     };
     Admitted { tracked: Tracked { decision, event_id, replayed: false, kept }, commit }

@@ -198,9 +198,9 @@ impl Fleet {
 /// Tells the others that this process lives, until `stopping`. If its slot was sealed, it must end.
 pub async fn live(slots: Arc<Slots>, queue: Arc<Queue>, stopping: CancellationToken) {
     loop {
-        match slots.journal().beat(slots.own(), queue.low_water()).await {
+        match slots.journal().beat(slots.own(), slots.own_low_water()).await {
             Ok(()) => {}
-            Err(JournalError::Taken(_) | JournalError::NoSlot) => {
+            Err(JournalError::Taken(_) | JournalError::NoSlot | JournalError::Spool(_)) => {
                 error!("another process has taken this one for dead, and its slot of the journal over");
                 return queue.fail();
             }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use prost::bytes::Bytes;
 use prost::encoding::decode_varint;
 
+use crate::ledger::spool::SpoolError;
 use crate::ledger::stamp::{Position, Stamp};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -114,4 +115,7 @@ pub enum JournalError {
     /// The store failed.
     #[error("the journal cannot be written or read")]
     Store(#[from] StoreError),
+    /// What waits for the journal on the local disk cannot be read.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }

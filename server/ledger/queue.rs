@@ -9,15 +9,19 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::failpoint::{self, Mutant, Point};
 use crate::fault::{Fault, Reason};
 use crate::gate::call::EventKey;
 use crate::gate::counters::Counters;
 use crate::ledger::cuts::Cuts;
-use crate::ledger::journal::{Batch, Journal, JournalError};
+use crate::ledger::journal::Journal;
 use crate::ledger::low_water::LowWater;
+use crate::ledger::spool::Spool;
 use crate::ledger::stamp::Position;
-use crate::time::{Clock, Timestamp};
+use crate::time::Timestamp;
+
+mod writer;
+
+use writer::Writer;
 
 /// Records that may wait for the journal at once.
 pub const WAITING_MAX: usize = 16_384;
@@ -32,7 +36,7 @@ pub struct Queue {
     waiting: Mutex<Waiting>,
     filled: Notify,
     low_water: LowWater,
-    clock: Arc<dyn Clock>,
+    counters: Arc<dyn Counters>,
     committed: watch::Sender<Position>,
     failed: CancellationToken,
     cuts: Arc<Cuts>,
@@ -51,9 +55,20 @@ struct Entry {
     record: Vec<u8>,
     /// The mark that the counters may answer from once this is durable.
     mark: Option<(Arc<str>, EventKey)>,
-    reply: Option<oneshot::Sender<Result<(), QueueError>>>,
+    reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
     place: Timestamp,
     since: Instant,
+}
+
+/// How safely something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing was kept.
+    Nothing,
+    /// In the journal.
+    Committed,
+    /// On this machine's disk alone, because the shared journal cannot be reached (rule E).
+    Local,
 }
 
 /// The journal did not take a record.
@@ -65,6 +80,9 @@ pub enum QueueError {
     /// It took too long. Whether it counts is not known.
     #[error("the decision could not be made durable in {} seconds", PATIENCE.as_secs())]
     Abandoned,
+    /// The journal cannot be reached, and the local disk has as much as it may have for later.
+    #[error("the journal cannot be reached, and the spool is full")]
+    SpoolFull,
     /// The journal cannot be written.
     #[error("the journal cannot be written")]
     Unavailable,
@@ -76,7 +94,7 @@ pub enum QueueError {
 impl Fault for QueueError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Full => Reason::ServerOverloaded,
+            Self::Full | Self::SpoolFull => Reason::ServerOverloaded,
             Self::Abandoned => Reason::DecisionAbandoned,
             Self::Unavailable => Reason::StoreUnavailable,
             Self::ShuttingDown => Reason::ShuttingDown,
@@ -94,17 +112,17 @@ pub struct Place<'a> {
 
 /// The wait until a record is durable. Dropping it takes nothing back.
 #[derive(Debug)]
-pub struct Commit(oneshot::Receiver<Result<(), QueueError>>);
+pub struct Commit(oneshot::Receiver<Result<Kept, QueueError>>);
 
 impl Queue {
-    /// The queue of the slot that was taken at `slot`.
+    /// The queue of the slot that was taken at `slot`. Its time is that of the counters, by which decisions are made.
     #[must_use]
-    pub fn new(slot: Position, clock: Arc<dyn Clock>, cuts: Arc<Cuts>) -> Self {
+    pub fn new(slot: Position, counters: Arc<dyn Counters>, cuts: Arc<Cuts>) -> Self {
         Self {
             waiting: Mutex::default(),
             filled: Notify::new(),
             low_water: LowWater::default(),
-            clock,
+            counters,
             committed: watch::Sender::new(slot),
             failed: CancellationToken::new(),
             cuts,
@@ -113,7 +131,7 @@ impl Queue {
 
     /// Takes a place.
     pub fn place(&self) -> Result<Place<'_>, QueueError> {
-        let at = self.clock.now();
+        let at = self.counters.now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             return Err(if self.failed.is_cancelled() {
@@ -133,7 +151,7 @@ impl Queue {
     /// A moment before which this slot will never again append a decision (rule C).
     #[must_use]
     pub fn low_water(&self) -> Timestamp {
-        self.low_water.before(self.clock.now())
+        self.low_water.before(self.counters.now())
     }
 
     /// The last batch that is durable.
@@ -160,14 +178,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Commits batch after batch until the queue is closed and empty, or the journal fails.
-    pub async fn run(&self, journal: &dyn Journal, counters: &dyn Counters) {
-        while let Some(entries) = self.next_entries().await {
-            if let Err(error) = self.commit(journal, counters, entries).await {
-                error!(error = %error, "could not write the journal: {}", chain(&error));
-                self.fail();
-                return;
-            }
+    /// Commits batch after batch until the queue is closed and empty, or the journal fails. With a spool, what the journal
+    /// does not take is kept there and shipped later (rule E).
+    pub async fn run(&self, journal: &dyn Journal, counters: &dyn Counters, spool: Option<&dyn Spool>) {
+        let mut writer = Writer::new(self, journal, counters, spool);
+        if let Err(error) = writer.run().await {
+            error!(error = %error, "could not write the journal: {}", chain(&error));
+            self.fail();
         }
     }
 
@@ -187,62 +204,7 @@ impl Queue {
         }
     }
 
-    async fn commit(
-        &self,
-        journal: &dyn Journal,
-        counters: &dyn Counters,
-        mut entries: Vec<Entry>,
-    ) -> Result<(), JournalError> {
-        // A decision that waited too long is never appended: its caller was told so, and low-water may have passed it.
-        let abandoned = entries.extract_if(.., |entry| entry.since.elapsed() >= PATIENCE).collect::<Vec<_>>();
-        self.finish(abandoned, Err(QueueError::Abandoned));
-        if entries.is_empty() {
-            return Ok(());
-        }
-        if failpoint::is(Mutant::AcknowledgeBeforeCommit) {
-            reply(&mut entries, Ok(()));
-        }
-
-        let head = self.head();
-        let position = Position { batch: head.batch.saturating_add(1), ..head };
-        let append = journal.append(Batch { position, records: encode(&entries), seal: false });
-        failpoint::reached(Point::BeforeAppend);
-        let appended = self.patiently(append, &mut entries).await;
-        failpoint::reached(Point::AfterAppend);
-        if let Err(error) = appended {
-            self.finish(entries, Err(QueueError::Unavailable));
-            return Err(error);
-        }
-
-        let marks = entries.iter_mut().filter_map(|entry| entry.mark.take()).collect::<Vec<_>>();
-        if let Err(error) = counters.committed(&marks).await {
-            // The marks stay pending: a retry journals again and the ledger counts once.
-            error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
-        }
-        // Whoever is answered, and whoever sees low-water pass, finds the batch under the head.
-        self.committed.send_replace(position);
-        self.finish(entries, Ok(()));
-        failpoint::reached(Point::AfterReply);
-        Ok(())
-    }
-
-    /// Waits for the append to the end, but lets its callers go when it takes too long: its fate is unknown to them.
-    async fn patiently(
-        &self,
-        append: impl Future<Output = Result<(), JournalError>>,
-        entries: &mut [Entry],
-    ) -> Result<(), JournalError> {
-        let mut append = std::pin::pin!(append);
-        match tokio::time::timeout(PATIENCE, &mut append).await {
-            Ok(appended) => appended,
-            Err(_) => {
-                reply(entries, Err(QueueError::Abandoned));
-                append.await
-            }
-        }
-    }
-
-    fn finish(&self, mut entries: Vec<Entry>, outcome: Result<(), QueueError>) {
+    fn finish(&self, mut entries: Vec<Entry>, outcome: Result<Kept, QueueError>) {
         if entries.is_empty() {
             return;
         }
@@ -288,7 +250,7 @@ impl Place<'_> {
         mut self,
         record: Vec<u8>,
         mark: Option<(Arc<str>, EventKey)>,
-        reply: Option<oneshot::Sender<Result<(), QueueError>>>,
+        reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
     ) {
         self.used = true;
         let entry = Entry { record, mark, reply, place: self.at, since: Instant::now() };
@@ -319,8 +281,8 @@ impl Drop for Place<'_> {
 }
 
 impl Commit {
-    /// Waits until the record is durable.
-    pub async fn wait(self) -> Result<(), QueueError> {
+    /// Waits until the record is durable; answers how safely.
+    pub async fn wait(self) -> Result<Kept, QueueError> {
         self.0.await.unwrap_or(Err(QueueError::Unavailable))
     }
 }
@@ -340,7 +302,7 @@ fn take_batch(entries: &mut Vec<Entry>) -> Vec<Entry> {
     entries.drain(..count).collect()
 }
 
-fn reply(entries: &mut [Entry], outcome: Result<(), QueueError>) {
+fn reply(entries: &mut [Entry], outcome: Result<Kept, QueueError>) {
     for sender in entries.iter_mut().filter_map(|entry| entry.reply.take()) {
         // A caller that has gone away does not matter: its record is kept all the same.
         let _gone = sender.send(outcome).is_err();

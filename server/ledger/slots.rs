@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::ledger::journal::{Journal, JournalError, Slot};
 use crate::ledger::queue::Queue;
 use crate::ledger::stamp::Position;
-use crate::time::Timestamp;
+use crate::time::{SECOND, Timestamp};
+
+/// How far this process's idea of the counters' clock may be off, in microseconds.
+const CLOCK_ERROR: i64 = SECOND;
 
 /// This process's slot among all others.
 #[derive(Debug)]
@@ -61,7 +64,15 @@ impl Slots {
     pub async fn low_water(&self) -> Result<Timestamp, JournalError> {
         let others = self.others().await?;
         let living = others.iter().filter(|slot| !slot.sealed).map(|slot| slot.low_water);
-        Ok(living.fold(self.queue.low_water(), Timestamp::min))
+        Ok(living.fold(self.own_low_water(), Timestamp::min))
+    }
+
+    /// A moment before which this process will never again append a decision. Where the counters are elsewhere, their clock
+    /// is known a little less than exactly.
+    #[must_use]
+    pub fn own_low_water(&self) -> Timestamp {
+        let low_water = self.queue.low_water();
+        if self.journal.is_shared() { low_water.minus(CLOCK_ERROR) } else { low_water }
     }
 
     /// Whether this process has the lowest slot of all that live: it does what one should do for all.

@@ -20,6 +20,7 @@ use crate::ledger::queue::Queue;
 use crate::ledger::reconciler::Reconciler;
 use crate::ledger::rollups::Rollups;
 use crate::ledger::slots::Slots;
+use crate::ledger::spool::Spool;
 use crate::ledger::stamp::{Position, Positions};
 use crate::ledger::sweeper::Sweeper;
 use crate::ledger::wallets::Wallets;
@@ -35,6 +36,8 @@ const KEEP: Duration = Duration::from_secs(1);
 pub struct Stores {
     /// The journals.
     pub journal: Arc<dyn Journal>,
+    /// Where batches wait while the journals cannot be reached. `None`: nowhere, and a journal that fails ends the process.
+    pub spool: Option<Arc<dyn Spool>>,
     /// Rows.
     pub events: Arc<dyn Events>,
     /// Rollups.
@@ -99,7 +102,7 @@ impl Ledger {
         fold.catch_up().await?;
         progress.advance(slot);
 
-        let queue = Arc::new(Queue::new(slot, Arc::clone(&clock), Arc::clone(&cuts)));
+        let queue = Arc::new(Queue::new(slot, Arc::clone(&counters), Arc::clone(&cuts)));
         let slots = Arc::new(Slots::new(slot, Arc::clone(&stores.journal), Arc::clone(&queue)));
         let mut fleet = Fleet::new(fold_parts, Arc::clone(&slots), Arc::clone(&progress));
         fleet.recover().await?;
@@ -132,6 +135,7 @@ impl Ledger {
                 fleet,
                 keeper,
                 journal: Arc::clone(&stores.journal),
+                spool: stores.spool,
                 counters,
             },
         );
@@ -197,6 +201,7 @@ struct Working {
     fleet: Fleet,
     keeper: Keeper,
     journal: Arc<dyn Journal>,
+    spool: Option<Arc<dyn Spool>>,
     counters: Arc<dyn Counters>,
 }
 
@@ -219,7 +224,7 @@ impl Keeper {
 }
 
 fn start(tasks: &Tasks, working: Working) {
-    let Working { queue, slots, mut fold, fleet, keeper, journal, counters } = working;
+    let Working { queue, slots, mut fold, fleet, keeper, journal, spool, counters } = working;
     let stopping = tasks.stopping();
     let (all_committed, all_folded) = (CancellationToken::new(), CancellationToken::new());
 
@@ -232,7 +237,7 @@ fn start(tasks: &Tasks, working: Working) {
     let (committing, committed) = (Arc::clone(&queue), all_committed.clone());
     let committed_journal = Arc::clone(&journal);
     tasks.spawn(async move {
-        committing.run(committed_journal.as_ref(), counters.as_ref()).await;
+        committing.run(committed_journal.as_ref(), counters.as_ref(), spool.as_deref()).await;
         committed.cancel();
     });
 

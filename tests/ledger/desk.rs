@@ -61,6 +61,7 @@ impl Desk {
         let luck = || Arc::clone(luck);
         let stores = Stores {
             journal: Arc::new(SqliteJournal::open(&directory.join("journal.db")).expect("a journal")),
+            spool: None,
             events: Arc::new(Flaky { store: SqliteEvents::new(&database).expect("events"), luck: luck() }),
             rollups: Arc::new(Flaky { store: SqliteRollups::new(&database), luck: luck() }),
             documents: Arc::new(Flaky { store: SqliteDocuments::new(&database), luck: luck() }),

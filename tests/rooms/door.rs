@@ -116,6 +116,7 @@ impl Door {
 async fn ledger(rooms: &Rooms, tasks: &Tasks) -> Ledger {
     let (store, clock) = (&rooms.store, rooms.store.clock());
     let stores = Stores {
+        spool: None,
         journal: Arc::new(
             SqliteJournal::open(&store.directory.path().join("journal.db")).expect("a new journal"),
         ),

@@ -7,7 +7,7 @@ use super::{Door, DoorError, bounded, durability, item_error, subject};
 use crate::fault::Invalid;
 use crate::identity::caller::Caller;
 use crate::identity::directory::TenantEntry;
-use crate::ledger::admission::{Completing, Completion};
+use crate::ledger::admission::{Completed, Completing, Completion};
 
 impl Door {
     /// Adds outcomes to events, each on its own.
@@ -30,8 +30,8 @@ impl Door {
                 Err(error) => Err(error),
             };
             results.push(match finished {
-                Ok(replayed) => {
-                    let durability = durability(true).into();
+                Ok(Completed { replayed, kept }) => {
+                    let durability = durability(kept).into();
                     v1::CompleteResult { event_id, replayed, durability, error: None }
                 }
                 Err(error) => {

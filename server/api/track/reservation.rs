@@ -74,13 +74,12 @@ impl Door {
             additional_micros,
         };
         let extended = self.ledger.admission.extend(subject(&entry, caller.key_id.as_ref()), order).await?;
-        let allowed = extended.decision.verdict == crate::gate::decision::Verdict::Allowed;
         Ok(v1::ExtendResponse {
             verdict: Some(verdict::verdict(&extended.decision, &entry.policy)),
             credits_held_micros: extended.held_micros,
             expires_at: Some(timestamp(extended.expires_at)),
             replayed: extended.replayed,
-            durability: durability(allowed).into(),
+            durability: durability(extended.kept).into(),
         })
     }
 
@@ -108,7 +107,7 @@ impl Door {
             credits_excess_micros: settled.excess_micros,
             credits_remaining_micros: settled.balance_micros,
             replayed: settled.replayed,
-            durability: durability(true).into(),
+            durability: durability(settled.kept).into(),
         })
     }
 
@@ -128,7 +127,7 @@ impl Door {
             credits_released_micros: released.released_micros,
             credits_remaining_micros: released.balance_micros,
             replayed: released.replayed,
-            durability: durability(true).into(),
+            durability: durability(released.kept).into(),
         })
     }
 }

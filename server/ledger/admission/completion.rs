@@ -6,12 +6,12 @@ use prost::Message as _;
 
 use super::{Admission, AdmissionError, Subject};
 use crate::gate::call::{EventKey, PayloadHash};
-use crate::gate::counters::Completed;
+use crate::gate::counters;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind, Outcome};
 use crate::ledger::events::{Events, Placed};
 use crate::ledger::loader::Loader;
-use crate::ledger::queue::Commit;
+use crate::ledger::queue::{Commit, Kept};
 use crate::ledger::record::{Body, Completion as CompletionRecord};
 
 /// The outcome of one call.
@@ -21,6 +21,15 @@ pub struct Completion {
     pub event_id: String,
     /// The outcome.
     pub outcome: Outcome,
+}
+
+/// An outcome that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// Whether it was added before.
+    pub replayed: bool,
+    /// How safely it is kept.
+    pub kept: Kept,
 }
 
 /// An outcome on its way to the journal.
@@ -42,15 +51,16 @@ struct Unmarked {
 }
 
 impl Completing {
-    /// Waits until it is durable; answers whether it was added before.
-    pub async fn finish(self) -> Result<bool, AdmissionError> {
-        if let Some(commit) = self.commit {
-            commit.wait().await?;
-        }
-        if let Some(unmarked) = self.unmarked {
+    /// Waits until it is durable.
+    pub async fn finish(self) -> Result<Completed, AdmissionError> {
+        let kept = match self.commit {
+            Some(commit) => commit.wait().await?,
+            None => Kept::Committed,
+        };
+        if let Some(unmarked) = self.unmarked.filter(|_| kept == Kept::Committed) {
             unmarked.check().await?;
         }
-        Ok(self.replayed)
+        Ok(Completed { replayed: self.replayed, kept })
     }
 
     const fn known() -> Self {
@@ -82,7 +92,7 @@ impl Admission {
         let payload = event::payload(b'c', &completion.outcome.encode_to_vec());
         let mut place = self.queue.place()?;
         let mut completed = self.counters.complete(tenant, event, payload).await?;
-        if completed == Completed::Unknown {
+        if completed == counters::Completed::Unknown {
             // The mark may only not be loaded yet; a load while the ledger is asked would not know of this outcome.
             drop(place);
             self.loader.load(tenant).await?;
@@ -91,11 +101,13 @@ impl Admission {
         }
         let mut unmarked = None;
         let replayed = match completed {
-            Completed::Fresh => false,
-            Completed::Replayed { durable: true } => return Ok(Completing::known()),
-            Completed::Replayed { durable: false } => true,
-            Completed::Conflict => return Err(AdmissionError::CompletionConflict(completion.event_id)),
-            Completed::Unknown => match self.look_up(event, payload).await? {
+            counters::Completed::Fresh => false,
+            counters::Completed::Replayed { durable: true } => return Ok(Completing::known()),
+            counters::Completed::Replayed { durable: false } => true,
+            counters::Completed::Conflict => {
+                return Err(AdmissionError::CompletionConflict(completion.event_id));
+            }
+            counters::Completed::Unknown => match self.look_up(event, payload).await? {
                 Some(Placed::Fresh) => {
                     let (events, loader) = (Arc::clone(&self.events), Arc::clone(&self.loader));
                     let (key, event_id) = (event.completion(), completion.event_id.clone());

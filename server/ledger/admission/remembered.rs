@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::reservation::{Ending, end_key, ended_as, sum};
+use super::reservation::{Ending, Over, end_key, ended_as, sum};
 use super::{Admission, AdmissionError, ExtendOrder, Extension, Subject};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::EndDecision;
 use crate::gate::decision::{Burn, Decision, Verdict};
+use crate::ledger::queue::Kept;
 use crate::ledger::record::{Body, GrantBurn};
 use crate::ledger::standing::decode;
 use crate::time::Timestamp;
@@ -51,7 +52,7 @@ impl Admission {
             period: subject.policy.period.containing(record.at()),
             expires_at: Some(expires_at),
         };
-        Ok(Some(Extension { decision, held_micros, expires_at, replayed: true }))
+        Ok(Some(Extension { decision, held_micros, expires_at, replayed: true, kept: Kept::Committed }))
     }
 
     /// The counters have forgotten the reservation: the ledger knows how it ended, if it ever was.
@@ -59,7 +60,7 @@ impl Admission {
         &self,
         subject: Subject<'_>,
         ending: Ending,
-    ) -> Result<(EndDecision, bool), AdmissionError> {
+    ) -> Result<Over, AdmissionError> {
         self.loader.settled().await?;
         let key = end_key(subject.tenant, &ending.reservation);
         let Some(amendment) = self.events.amendment(key).await? else {
@@ -84,7 +85,7 @@ impl Admission {
             overage_micros: end.overage_micros,
             balance_micros,
         };
-        Ok((decision, true))
+        Ok(Over { end: decision, replayed: true, kept: Kept::Committed })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::gate::decision::{Burn, Decision, Verdict};
 use crate::ledger::entry::{self, Change};
 use crate::ledger::event::{self, Event, KeyKind, Outcome};
 use crate::ledger::loader::LoadError;
-use crate::ledger::queue::Place;
+use crate::ledger::queue::{Kept, Place};
 use crate::ledger::record::{Body, EndKind, Extension as ExtensionRecord, Mode};
 use crate::ledger::reservation_id;
 use crate::ledger::standing::{Standing, decode};
@@ -63,6 +63,8 @@ pub struct Extension {
     pub expires_at: Timestamp,
     /// Whether the request extended before.
     pub replayed: bool,
+    /// How safely it is kept.
+    pub kept: Kept,
 }
 
 /// A settlement that is asked for.
@@ -89,6 +91,8 @@ pub struct Settlement {
     pub balance_micros: i64,
     /// Whether it was settled before.
     pub replayed: bool,
+    /// How safely it is kept.
+    pub kept: Kept,
 }
 
 /// The answer to a release.
@@ -100,6 +104,8 @@ pub struct Release {
     pub balance_micros: i64,
     /// Whether it was released before.
     pub replayed: bool,
+    /// How safely it is kept.
+    pub kept: Kept,
 }
 
 impl Admission {
@@ -130,7 +136,7 @@ impl Admission {
         let allowed = decision.verdict == Verdict::Allowed;
         let held = allowed.then(|| (reservation.as_ref().to_owned(), expires_at));
         if durable {
-            let tracked = Tracked { decision, event_id: event.id, replayed, kept: true };
+            let tracked = Tracked { decision, event_id: event.id, replayed, kept: Kept::Committed };
             return Ok(Reservation { tracked, held });
         }
         let tracked =
@@ -159,8 +165,8 @@ impl Admission {
         usage.hold = Some(entry::hold(reservation, expires_at, order.excess_allowed));
         let record =
             head(subject, key, payload).record(decision.at, Change::of(&decision), Body::Usage(usage));
-        place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
-        Ok(Tracked { decision, event_id, replayed: false, kept: true })
+        let kept = place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
+        Ok(Tracked { decision, event_id, replayed: false, kept })
     }
 
     /// Moves a living reservation's expiry, holds more, or both.
@@ -189,7 +195,9 @@ impl Admission {
             match self.counters.extend(subject.tenant, subject.policy, &extend).await? {
                 Extended::Decided { decision, held_micros, expires_at, replayed, durable } => {
                     let decision = *decision;
-                    if decision.verdict == Verdict::Allowed && !durable {
+                    let allowed = decision.verdict == Verdict::Allowed;
+                    let mut kept = if allowed { Kept::Committed } else { Kept::Nothing };
+                    if allowed && !durable {
                         let body = Body::Extension(ExtensionRecord {
                             reservation: order.reservation,
                             expires_at_micros: expires_at.micros(),
@@ -197,9 +205,9 @@ impl Admission {
                         });
                         let head = head(subject, key, payload);
                         let record = head.record(decision.at, Change::of(&decision), body);
-                        place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
+                        kept = place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
                     }
-                    return Ok(Extension { decision, held_micros, expires_at, replayed });
+                    return Ok(Extension { decision, held_micros, expires_at, replayed, kept });
                 }
                 Extended::Conflict => return Err(AdmissionError::RequestConflict(order.request_id)),
                 Extended::Gone(gone) => return Err(self.gone(subject, order.reservation, gone).await?),
@@ -225,13 +233,14 @@ impl Admission {
         let salted = [&price_micros.to_le_bytes()[..], &order.outcome.encode_to_vec()].concat();
         let payload = event::payload(b's', &salted);
         let ending = Ending { reservation: order.reservation, price_micros: Some(price_micros), payload };
-        let (end, replayed) = self.end(subject, ending, Some(order.outcome)).await?;
+        let Over { end, replayed, kept } = self.end(subject, ending, Some(order.outcome)).await?;
         Ok(Settlement {
             charged_micros: price_micros,
             released_micros: sum(&end.released),
             excess_micros: sum(&end.excess).saturating_add(end.overage_micros),
             balance_micros: end.balance_micros,
             replayed,
+            kept,
         })
     }
 
@@ -242,8 +251,9 @@ impl Admission {
         reservation: String,
     ) -> Result<Release, AdmissionError> {
         let ending = Ending { reservation, price_micros: None, payload: event::payload(b'r', b"") };
-        let (end, replayed) = self.end(subject, ending, None).await?;
-        Ok(Release { released_micros: sum(&end.released), balance_micros: end.balance_micros, replayed })
+        let Over { end, replayed, kept } = self.end(subject, ending, None).await?;
+        let released_micros = sum(&end.released);
+        Ok(Release { released_micros, balance_micros: end.balance_micros, replayed, kept })
     }
 
     async fn end(
@@ -251,7 +261,7 @@ impl Admission {
         subject: Subject<'_>,
         ending: Ending,
         outcome: Option<Outcome>,
-    ) -> Result<(EndDecision, bool), AdmissionError> {
+    ) -> Result<Over, AdmissionError> {
         let key = end_key(subject.tenant, &ending.reservation);
         let payload = ending.payload;
         let reservation = Arc::<str>::from(ending.reservation.as_str());
@@ -260,11 +270,13 @@ impl Admission {
             let place = self.queue.place()?;
             match self.counters.end(subject.tenant, subject.policy, &end).await? {
                 Ended::Done { end, replayed, durable } => {
+                    let mut kept = Kept::Committed;
                     if !durable {
                         let record = end_record(subject, key, &ending, &end, outcome);
-                        place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
+                        let mark = Some((Arc::clone(subject.tenant), key));
+                        kept = place.commit(record, mark).wait().await?;
                     }
-                    return Ok((*end, replayed));
+                    return Ok(Over { end: *end, replayed, kept });
                 }
                 Ended::AboveHold { held_micros } => {
                     let price_micros = ending.price_micros.unwrap_or_default();
@@ -344,6 +356,15 @@ pub(super) struct Ending {
     pub(super) reservation: String,
     pub(super) price_micros: Option<i64>,
     pub(super) payload: PayloadHash,
+}
+
+/// A reservation that is over.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) end: EndDecision,
+    /// Whether it was before.
+    pub(super) replayed: bool,
+    pub(super) kept: Kept,
 }
 
 /// The key of the end of a reservation: made from its id alone, so that it ends once.
