@@ -1,0 +1,108 @@
+//! The MongoDB protocol, served by FerretDB over SQLite.
+
+use crate::go;
+use crate::process::Process;
+
+/// Names a server of somebody else's that tests use in place of this one.
+const URI: &str = "TOLLGATE_TEST_MONGODB_URI";
+
+/// A server that speaks the MongoDB protocol. Killed when dropped, unless it is somebody else's.
+#[derive(Debug)]
+pub struct FerretDb {
+    server: Server,
+}
+
+#[derive(Debug)]
+enum Server {
+    Own(Box<Process>),
+    Foreign(String),
+}
+
+impl FerretDb {
+    /// FerretDB, or the server that `TOLLGATE_TEST_MONGODB_URI` names. `None`: there is no Go here to build it.
+    ///
+    /// A foreign server is shared: take a database name of your own.
+    pub fn start() -> Option<Self> {
+        if let Some(uri) = std::env::var_os(URI) {
+            return Some(Self { server: Server::Foreign(uri.to_string_lossy().into_owned()) });
+        }
+        let mut process = Process::new("ferretdb", go::build("ferretdb")?);
+        let listen = format!("127.0.0.1:{}", process.port());
+        let data = process.directory().join("data");
+        std::fs::create_dir(&data).expect("a directory for the databases");
+        process.set_arguments(
+            ["-listen", &listen, "-directory", &data.display().to_string()].map(str::to_owned).into(),
+        );
+        process.start();
+        Some(Self { server: Server::Own(Box::new(process)) })
+    }
+
+    /// Where clients find it: `mongodb://127.0.0.1:PORT/`.
+    pub fn uri(&self) -> String {
+        match &self.server {
+            Server::Own(process) => format!("mongodb://127.0.0.1:{}/", process.port()),
+            Server::Foreign(uri) => uri.clone(),
+        }
+    }
+
+    /// The port.
+    ///
+    /// # Panics
+    /// The server is somebody else's.
+    pub fn port(&self) -> u16 {
+        self.own().port()
+    }
+
+    /// Whether the server is somebody else's, and cannot be killed or paused.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.server, Server::Foreign(_))
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// The server is somebody else's.
+    pub fn kill(&mut self) {
+        self.own_mut().kill();
+    }
+
+    /// Starts it again on the same port and data.
+    ///
+    /// # Panics
+    /// The server is somebody else's.
+    pub fn restart(&mut self) {
+        let process = self.own_mut();
+        process.kill();
+        process.start();
+    }
+
+    /// Stops it in the middle of whatever it does; connections stay open.
+    ///
+    /// # Panics
+    /// The server is somebody else's.
+    pub fn pause(&self) {
+        self.own().pause();
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// The server is somebody else's.
+    pub fn resume(&self) {
+        self.own().resume();
+    }
+
+    fn own(&self) -> &Process {
+        match &self.server {
+            Server::Own(process) => process,
+            Server::Foreign(_) => panic!("the server of {URI} is not ours to stop"),
+        }
+    }
+
+    fn own_mut(&mut self) -> &mut Process {
+        match &mut self.server {
+            Server::Own(process) => process,
+            Server::Foreign(_) => panic!("the server of {URI} is not ours to stop"),
+        }
+    }
+}
