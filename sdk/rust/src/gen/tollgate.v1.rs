@@ -1046,7 +1046,7 @@ impl TrackMode {
 pub enum Durability {
     /// Nothing was kept: the call was refused.
     Unspecified = 0,
-    /// In the journal, synced to disk.
+    /// In the journal: synced to disk on one machine, or written to a majority of the shared store.
     Committed = 1,
     /// On this machine's disk only, because the shared store cannot be reached.
     Local = 2,
