@@ -28,6 +28,7 @@ use crate::api::track::Door;
 use crate::config::Config;
 use crate::config::LimitsConfig;
 use crate::identity::directory::Directory;
+use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
@@ -81,6 +82,9 @@ pub enum StartError {
     /// A file of the data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] sqlite::open::OpenError),
+    /// The store belongs to another installation.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
     /// The store does not work.
     #[error("the store cannot be prepared")]
     Store(#[from] StoreError),
@@ -110,6 +114,7 @@ impl App {
             rollups: Arc::new(SqliteRollups::new(&database)),
             documents: Arc::clone(&documents),
         };
+        installation::recognise(&documents, &secrets.pepper).await?;
         let feed = Arc::new(Feed::default());
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
         let observers: Vec<Arc<dyn FoldObserver>> = vec![Arc::<Feed>::clone(&feed)];

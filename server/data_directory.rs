@@ -98,8 +98,16 @@ impl DataDirectory {
         Ok(OperatorKey { secret, origin })
     }
 
-    /// What the hashes of credentials are mixed with, made at the first start: without this file no key works.
-    pub fn pepper(&self) -> Result<SecretBox<[u8; 32]>, DataDirectoryError> {
+    /// What the hashes of credentials are mixed with: the configured one, or the kept one, made at the first start: without
+    /// it no key works.
+    pub fn pepper(
+        &self,
+        configured: Option<&SecretString>,
+    ) -> Result<SecretBox<[u8; 32]>, DataDirectoryError> {
+        if let Some(text) = configured {
+            let bytes = from_hex(text.expose_secret()).ok_or(DataDirectoryError::PepperUnreadable)?;
+            return Ok(SecretBox::new(Box::new(bytes)));
+        }
         let file = self.path.join(PEPPER);
         let text = if let Some(text) = read_secret(&file)? {
             text
@@ -163,6 +171,9 @@ pub enum DataDirectoryError {
         /// The file.
         path: PathBuf,
     },
+    /// The configured pepper is none.
+    #[error("operator.pepper in the settings (TOLLGATE_OPERATOR_PEPPER) is not 64 hexadecimal digits")]
+    PepperUnreadable,
     /// The operator's key is too easy to guess, or cannot be sent.
     #[error("the operator's key of {place} {problem}")]
     WeakKey {
@@ -249,7 +260,7 @@ mod tests {
     fn what_is_made_belongs_to_its_owner_alone() {
         let (_parent, directory) = fresh();
         directory.operator_key(None).unwrap();
-        directory.pepper().unwrap();
+        directory.pepper(None).unwrap();
         assert_eq!(0o700, mode(directory.path()));
         for name in [LOCK, OPERATOR_KEY, PEPPER] {
             assert_eq!(0o600, mode(&directory.path().join(name)), "{name}");
@@ -264,8 +275,8 @@ mod tests {
         let kept = directory.operator_key(None).unwrap();
         assert_eq!(KeyOrigin::Kept, kept.origin);
         assert_eq!(made.secret.expose_secret(), kept.secret.expose_secret());
-        let pepper = directory.pepper().unwrap();
-        assert_eq!(pepper.expose_secret(), directory.pepper().unwrap().expose_secret());
+        let pepper = directory.pepper(None).unwrap();
+        assert_eq!(pepper.expose_secret(), directory.pepper(None).unwrap().expose_secret());
         assert!(!format!("{made:?}").contains(made.secret.expose_secret()));
     }
 
@@ -294,23 +305,23 @@ mod tests {
     fn a_secret_that_others_can_read_is_refused() {
         let (_parent, directory) = fresh();
         directory.operator_key(None).unwrap();
-        directory.pepper().unwrap();
+        directory.pepper(None).unwrap();
         for name in [OPERATOR_KEY, PEPPER] {
             let path = directory.path().join(name);
             std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         }
         assert!(matches!(directory.operator_key(None), Err(DataDirectoryError::Exposed { mode: 0o640, .. })));
-        assert!(matches!(directory.pepper(), Err(DataDirectoryError::Exposed { .. })));
+        assert!(matches!(directory.pepper(None), Err(DataDirectoryError::Exposed { .. })));
     }
 
     #[test]
     fn a_damaged_pepper_is_not_replaced() {
         let (_parent, directory) = fresh();
-        directory.pepper().unwrap();
+        directory.pepper(None).unwrap();
         let path = directory.path().join(PEPPER);
         for damage in ["", "00", &"g".repeat(64), &"é".repeat(32)] {
             std::fs::write(&path, damage).unwrap();
-            assert!(matches!(directory.pepper(), Err(DataDirectoryError::Damaged { .. })), "{damage}");
+            assert!(matches!(directory.pepper(None), Err(DataDirectoryError::Damaged { .. })), "{damage}");
         }
     }
 }

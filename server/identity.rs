@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod caller;
 pub mod credential;
 pub mod directory;
+pub mod installation;
 pub mod keyring;
 pub mod keys;
 pub mod permission;

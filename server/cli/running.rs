@@ -60,7 +60,7 @@ impl Running {
         operator_key: SecretString,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let secrets = Secrets { pepper: directory.pepper()?, operator_key };
+        let secrets = Secrets { pepper: directory.pepper(config.operator.pepper.as_ref())?, operator_key };
         let port = Port::bind(config.server.listen).await?;
         let address = port.address();
         let tasks = Tasks::default();

@@ -9,4 +9,7 @@ use serde::Deserialize;
 pub struct OperatorConfig {
     /// The operator's key, 32 printable characters or more. Unset: the server makes one at its first start.
     pub key: Option<SecretString>,
+    /// 64 hexadecimal digits that the hashes of API keys are mixed with. Unset: the server makes them at its first start.
+    /// Servers that share a store share them.
+    pub pepper: Option<SecretString>,
 }

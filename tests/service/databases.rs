@@ -83,3 +83,21 @@ async fn a_file_that_is_no_database_is_refused() {
     let replaced = |path: &Path| std::fs::write(path, "These are my own notes.\n".repeat(1_000)).unwrap();
     refused(replaced, "is not a SQLite database").await;
 }
+
+#[tokio::test]
+async fn a_pepper_that_was_lost_is_noticed_before_any_key_fails() {
+    let data = used().await;
+    let pepper = data.path().join("pepper");
+    let kept = std::fs::read(&pepper).unwrap();
+    std::fs::remove_file(&pepper).unwrap();
+    let ended = Program::spawn(tollgate(&["--listen", "127.0.0.1:0"], data.path())).ended().await;
+    assert_eq!(Some(1), ended.status.code(), "{ended:?}");
+    assert!(
+        ended.stderr.contains("the pepper is not the one that this store's API keys were made with"),
+        "{ended:?}"
+    );
+    std::fs::write(&pepper, kept).unwrap();
+    let address = free_address();
+    let _program = Program::spawn(tollgate(&["--listen", &address.to_string()], data.path()));
+    ready(address).await;
+}
