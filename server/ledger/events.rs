@@ -139,6 +139,13 @@ pub trait Events: Send + Sync + Debug {
     /// A page of a tenant's refusals likewise.
     async fn list_refusals(&self, search: EventSearch<'_>) -> Result<Vec<ListedRefusal>, StoreError>;
 
+    /// Deletes at most `limit` of the rows that were decided before a moment, with their amendments, and of the refusals that
+    /// occurred before it; answers how many, amendments apart. 0: nothing is left to delete.
+    ///
+    /// Retention counts from receipt (rule R), which is when a row was decided; a refusal promises nothing (rule D). A
+    /// deletion that was cut off leaves no row without its amendments. A key whose row is gone is free again.
+    async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
     /// Makes all that was answered durable against the loss of power.
     async fn sync(&self) -> Result<(), StoreError>;
 }

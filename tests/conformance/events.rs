@@ -358,3 +358,63 @@ async fn nothing_changes_when_the_rows_are_many() {
         events.sync().await.unwrap();
     }
 }
+
+/// The keys of tenant `a` that are listed.
+async fn listed(events: &dyn Events) -> Vec<u128> {
+    let rows = events.list(search(None, 1_000, Order::Ascending)).await.expect("an answer");
+    rows.into_iter().map(|listed| listed.row.row.key.0).collect()
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_moment_is_deleted_a_piece_at_a_time_and_nothing_else() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let mut events = open(directory.path());
+        let decided = |key: u128, at: i64| Row { at: Timestamp::from_micros(at), ..row(key, 1, 1_000) };
+        // A late one arrives after younger ones, and when a call was made does not matter.
+        let rows = [decided(1, 10), decided(2, 30), decided(3, 20), decided(4, 29), decided(5, 31)];
+        insert(&*events, &rows).await;
+        insert(&*events, &[Row { kind: RowKind::Posting, ..decided(6, 15) }]).await;
+        amend(&*events, &[amendment(11, 1, 2), amendment(12, 1, 2), amendment(13, 2, 2)]).await;
+        events.refuse(vec![refusal(1, 1, 29), refusal(1, 2, 30)]).await.unwrap();
+        let before = Timestamp::from_micros(30);
+        let mut deleted = Vec::new();
+        loop {
+            deleted.push(events.purge(before, 2).await.unwrap());
+            if deleted.last() == Some(&0) {
+                break;
+            }
+            drop(events);
+            events = open(directory.path());
+        }
+        assert_eq!(deleted.iter().sum::<usize>(), 5, "{name}: {deleted:?}");
+        assert!(deleted.iter().all(|count| *count <= 2), "{name}: {deleted:?}");
+        assert_eq!(listed(&*events).await, [2, 5], "{name}");
+        let found = events.get(&[1, 2, 6].map(EventKey)).await.unwrap();
+        let found: Vec<_> = found.into_iter().map(|found| found.map(|found| found.amendments.len())).collect();
+        assert_eq!(found, [None, Some(1), None], "{name}: rows with their amendments");
+        assert_eq!(events.amendment(EventKey(11)).await.unwrap(), None, "{name}");
+        assert!(events.amendment(EventKey(13)).await.unwrap().is_some(), "{name}");
+        let refusals = events.list_refusals(search(None, 10, Order::Ascending)).await.unwrap();
+        assert_eq!(refusals.len(), 1, "{name}");
+        assert_eq!(refusals[0].refusal, refusal(1, 2, 30), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_come_after_a_deletion_of_all_are_found_and_are_once() {
+    for (name, open) in ADAPTERS {
+        let directory = tempfile::tempdir().unwrap();
+        let mut events = open(directory.path());
+        let before: Vec<_> = (1..=140_000).map(|key| row(key, 1, 10)).collect();
+        insert(&*events, &before).await;
+        while events.purge(Timestamp::MAX, 50_000).await.unwrap() > 0 {}
+        assert!(listed(&*events).await.is_empty(), "{name}");
+        let after = [row(1, 7, 10), row(200_000, 7, 20)];
+        assert_eq!(insert(&*events, &after).await, [Placed::Fresh; 2].map(placed), "{name}");
+        drop(events);
+        events = open(directory.path());
+        assert_eq!(insert(&*events, &after).await, [Placed::Replay; 2].map(placed), "{name}");
+        assert_eq!(listed(&*events).await, [1, 200_000], "{name}");
+    }
+}

@@ -107,6 +107,10 @@ impl<S: Events> Events for Flaky<S> {
         self.store.list_refusals(search).await
     }
 
+    async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.luck.run(self.store.purge(received_before, limit)).await
+    }
+
     async fn sync(&self) -> Result<(), StoreError> {
         self.store.sync().await
     }

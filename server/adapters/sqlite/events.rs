@@ -2,6 +2,7 @@
 
 mod amendments;
 mod lists;
+mod purge;
 mod refusals;
 mod rows;
 mod tail;
@@ -21,8 +22,10 @@ use crate::ledger::events::{
     Row,
 };
 use crate::store::StoreError;
+use crate::time::Timestamp;
 
 pub(super) use amendments::SCHEMA as AMENDMENTS;
+pub(super) use purge::SCHEMA as AGES;
 pub(super) use refusals::SCHEMA as REFUSALS;
 pub(super) use rows::SCHEMA as ROWS;
 pub(super) use tail::SCHEMA as INDEXES;
@@ -98,7 +101,9 @@ impl Events for SqliteEvents {
                         Some(arrival) => Some(arrival),
                         None => tail::find_indexed(db, key)?,
                     };
-                    arrival.map_or(Ok(None), |arrival| rows::get(db, arrival))
+                    let found = arrival.map_or(Ok(None), |arrival| rows::get(db, arrival))?;
+                    // A row that was deleted meanwhile may have left its number to another one.
+                    Ok(found.filter(|found| found.row.key == key))
                 };
                 places.into_iter().map(get).collect()
             })
@@ -118,7 +123,10 @@ impl Events for SqliteEvents {
         // The tail first, as in `get`.
         let newest = self.tail.places(tenant, span, search.limit);
         let limit = i64::try_from(search.limit).unwrap_or(i64::MAX);
-        self.database.read(move |db| lists::list(db, tenant, span, limit, newest)).await
+        let mut listed = self.database.read(move |db| lists::list(db, tenant, span, limit, newest)).await?;
+        // As in `get`: nothing of another tenant's is ever answered.
+        listed.retain(|listed| &*listed.row.row.tenant == search.tenant);
+        Ok(listed)
     }
 
     async fn list_refusals(&self, search: EventSearch<'_>) -> Result<Vec<ListedRefusal>, StoreError> {
@@ -130,6 +138,16 @@ impl Events for SqliteEvents {
                 None => Ok(Vec::new()),
             })
             .await
+    }
+
+    async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.write(move |events| {
+            let purged = events.database.write_now(|db| purge::purge(db, received_before, limit))?;
+            events.tail.forget(&purged.rows);
+            Ok(purged.count)
+        })
+        .await
     }
 
     async fn sync(&self) -> Result<(), StoreError> {

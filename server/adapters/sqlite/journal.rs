@@ -26,7 +26,7 @@ const SCHEMA: &str = "
 ";
 
 const LAYOUT: Layout =
-    Layout { application_id: 0x7467_6a6c, version: 1, schema: &[SCHEMA], durability: Durability::EachCommit };
+    Layout { application_id: 0x7467_6a6c, version: 1, schema: &[SCHEMA], upgrades: &[], durability: Durability::EachCommit };
 
 /// The one slot of a single machine: the lock of the data directory keeps a second writer away.
 const SLOT: u32 = 0;

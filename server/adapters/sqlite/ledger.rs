@@ -7,7 +7,7 @@ use crate::adapters::sqlite::{documents, events, rollups};
 
 const LAYOUT: Layout = Layout {
     application_id: 0x7467_6c64,
-    version: 1,
+    version: 2,
     schema: &[
         documents::SCHEMA,
         events::TENANTS,
@@ -16,7 +16,9 @@ const LAYOUT: Layout = Layout {
         events::AMENDMENTS,
         events::REFUSALS,
         rollups::SCHEMA,
+        events::AGES,
     ],
+    upgrades: &[events::AGES],
     durability: Durability::OnSync,
 };
 

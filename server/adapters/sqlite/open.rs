@@ -22,6 +22,8 @@ pub struct Layout {
     pub version: i32,
     /// What makes its tables.
     pub schema: &'static [&'static str],
+    /// What makes version 2 of version 1, version 3 of version 2, and so on.
+    pub upgrades: &'static [&'static str],
     /// When it is synced.
     pub durability: Durability,
 }
@@ -260,9 +262,13 @@ fn prepare(writer: &Connection, layout: &Layout) -> rusqlite::Result<()> {
     writer.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     // Until the tables are there, each commit is synced: a file without them is taken for a new one.
     writer.pragma_update(None, "synchronous", "full")?;
-    if writer.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? == 0 {
+    let version = writer.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))?;
+    if version < layout.version {
         let mut all = String::from("BEGIN IMMEDIATE;");
-        all.push_str(&layout.schema.concat());
+        match usize::try_from(version).unwrap_or_default().checked_sub(1) {
+            None => all.push_str(&layout.schema.concat()),
+            Some(done) => all.push_str(&layout.upgrades.get(done..).unwrap_or_default().concat()),
+        }
         all.push_str(&format!("PRAGMA application_id = {};", layout.application_id));
         all.push_str(&format!("PRAGMA user_version = {}; COMMIT;", layout.version));
         writer.execute_batch(&all)?;

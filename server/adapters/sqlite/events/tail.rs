@@ -51,11 +51,11 @@ pub(super) struct Arrived {
     pub(super) listed_at: Option<i64>,
 }
 
-/// What was written into the indexes.
-#[derive(Debug)]
+/// What the tail need not hold any longer: it was written into the indexes, or is gone.
+#[derive(Debug, Default)]
 pub(super) struct Moved {
-    keys: Vec<(EventKey, i64)>,
-    places: Vec<(i64, i64, i64)>,
+    pub(super) keys: Vec<(EventKey, i64)>,
+    pub(super) places: Vec<(i64, i64, i64)>,
 }
 
 impl Tail {
@@ -129,7 +129,7 @@ impl Tail {
         Ok(Moved { keys, places })
     }
 
-    /// Drops what was written into the indexes, once that is committed.
+    /// Drops what was written into the indexes or deleted, once that is committed.
     pub(super) fn forget(&self, moved: &Moved) {
         let mut rows = self.rows_mut();
         for (key, _) in &moved.keys {

@@ -8,6 +8,7 @@ use super::*;
 const LAYOUT: Layout = Layout {
     application_id: 0x0102_0304,
     version: 2,
+    upgrades: &["CREATE TABLE later (x INTEGER);"],
     schema: &[
         "CREATE TABLE one (number INTEGER PRIMARY KEY, body BLOB) STRICT;",
         "CREATE TABLE two (a TEXT);",
@@ -97,6 +98,23 @@ fn file_of_a_later_release_is_refused_with_both_versions() {
     let error = refused(&path);
     assert!(matches!(error, OpenError::Newer { found: 7, known: 2, .. }));
     assert!(error.to_string().contains("version 7") && error.to_string().contains("up to 2"), "{error}");
+}
+
+#[test]
+fn file_of_an_earlier_release_is_brought_up_to_date_once_with_all_that_is_in_it() {
+    let (_directory, path) = place();
+    let earlier = Layout { version: 1, ..LAYOUT };
+    fill(&Database::open(&path, &earlier).unwrap());
+    let tables = |database: &Database| {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'later'";
+        database.read_now(|db| db.query_row(sql, [], |row| row.get::<_, i64>(0))).unwrap()
+    };
+    for _ in 0..2 {
+        let database = Database::open(&path, &LAYOUT).unwrap();
+        assert_eq!((tables(&database), count(&database)), (1, ROWS));
+    }
+    let error = Database::open(&path, &earlier).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }));
 }
 
 #[test]
