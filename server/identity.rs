@@ -5,6 +5,7 @@ pub mod caller;
 pub mod credential;
 pub mod directory;
 pub mod installation;
+pub mod hearing;
 pub mod keyring;
 pub mod keys;
 pub mod permission;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::fault::{Fault, Reason};
 
+pub mod changes;
 pub mod records;
 
 /// A store did not do what it was asked.

@@ -8,6 +8,7 @@ use crate::identity::tenant::{Tenant, TenantState};
 use crate::plans::PlansError;
 use crate::plans::policies::Policies;
 use crate::plans::subscriptions::Subscriptions;
+use crate::store::changes::Confirmed;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
 use crate::time::{Clock, Timestamp};
@@ -36,6 +37,7 @@ pub struct Directory {
     policies: Policies,
     clock: Arc<dyn Clock>,
     entries: Cache<Arc<str>, Arc<TenantEntry>>,
+    confirmed: Confirmed,
 }
 
 impl Directory {
@@ -48,7 +50,8 @@ impl Directory {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let tenants = Records::new(Arc::clone(documents));
-        Self { tenants, subscriptions, policies, clock, entries: Cache::new(ENTRIES_MAX) }
+        let confirmed = Confirmed::at(clock.now());
+        Self { tenants, subscriptions, policies, clock, entries: Cache::new(ENTRIES_MAX), confirmed }
     }
 
     /// The tenant with that id.
@@ -62,7 +65,8 @@ impl Directory {
     /// The tenant with that id, if it is known without the store.
     pub fn recall(&self, id: &str) -> Option<Arc<TenantEntry>> {
         let entry = self.entries.get(id)?;
-        let holds = entry.holds_until.is_none_or(|until| self.clock.now() < until);
+        let now = self.clock.now();
+        let holds = self.confirmed.holds(now) && entry.holds_until.is_none_or(|until| now < until);
         holds.then_some(entry)
     }
 
@@ -75,6 +79,11 @@ impl Directory {
     pub fn forget_all(&self) {
         self.policies.forget_all();
         self.entries.forget_all();
+    }
+
+    /// Until when what it remembers may be used.
+    pub(super) const fn confirmed(&self) -> &Confirmed {
+        &self.confirmed
     }
 
     async fn load(&self, id: &str) -> Result<Option<Arc<TenantEntry>>, StoreError> {

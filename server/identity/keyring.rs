@@ -13,6 +13,7 @@ use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::credential;
 use crate::identity::permission::Permissions;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
+use crate::store::changes::Confirmed;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
 use crate::time::{Clock, Timestamp};
@@ -27,6 +28,7 @@ pub struct Keyring {
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
     verified: Cache<Digest, Verified>,
+    confirmed: Confirmed,
     clock: Arc<dyn Clock>,
 }
 
@@ -104,6 +106,7 @@ impl Keyring {
             operator: Arc::new(operator),
             keys: Records::new(Arc::clone(documents)),
             verified: Cache::new(VERIFIED_MAX),
+            confirmed: Confirmed::at(clock.now()),
             clock,
         }
     }
@@ -115,7 +118,9 @@ impl Keyring {
         if equal(&digest, &self.operator_digest) {
             return Some(Ok(Arc::clone(&self.operator)));
         }
-        self.verified.get(&digest).map(|verified| verified.at(&*self.clock))
+        let now = self.clock.now();
+        let verified = self.verified.get(&digest).filter(|_| self.confirmed.holds(now))?;
+        Some(verified.at(now))
     }
 
     /// The caller whose credential it is.
@@ -136,7 +141,7 @@ impl Keyring {
         }
         let verified = Verified { caller: Arc::new(caller(&key)?), expires_at: key.expires_at };
         self.verified.keep(digest, verified.clone(), ticket);
-        verified.at(&*self.clock)
+        verified.at(self.clock.now())
     }
 
     /// Whose the credential is that a caller received from its own customer.
@@ -166,16 +171,31 @@ impl Keyring {
 
     /// Tells of a change of a key: it holds for every call from now on.
     pub fn forget(&self, key: &ApiKey) {
-        if let Some(digest) = from_hex(&key.digest).and_then(|bytes| Digest::try_from(bytes).ok()) {
+        self.forget_digest(&key.digest);
+    }
+
+    /// Tells of a change of the key whose credential has that digest, in hexadecimal digits.
+    pub fn forget_digest(&self, digest: &str) {
+        if let Some(digest) = from_hex(digest).and_then(|bytes| Digest::try_from(bytes).ok()) {
             self.verified.forget(&digest);
         }
+    }
+
+    /// Tells that any key may have changed.
+    pub fn forget_all(&self) {
+        self.verified.forget_all();
+    }
+
+    /// Until when what it remembers may be used.
+    pub(super) const fn confirmed(&self) -> &Confirmed {
+        &self.confirmed
     }
 }
 
 impl Verified {
-    fn at(&self, clock: &dyn Clock) -> Result<Arc<Caller>, CredentialError> {
+    fn at(&self, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
         match self.expires_at {
-            Some(expires_at) if clock.now() >= expires_at => Err(CredentialError::Expired),
+            Some(expires_at) if now >= expires_at => Err(CredentialError::Expired),
             _ => Ok(Arc::clone(&self.caller)),
         }
     }

@@ -14,6 +14,7 @@ use crate::identity::keyring::Keyring;
 use crate::identity::permission::{Permission, Permissions};
 use crate::identity::seal::to_hex;
 use crate::plans::bounds::is_name;
+use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Page, Place, Range, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
 use crate::time::{Clock, Timestamp};
@@ -23,6 +24,7 @@ use crate::time::{Clock, Timestamp};
 pub struct Keys {
     keys: Records<ApiKey>,
     keyring: Arc<Keyring>,
+    teller: Teller,
     clock: Arc<dyn Clock>,
 }
 
@@ -78,7 +80,8 @@ impl Keys {
     /// The keys in a store.
     #[must_use]
     pub fn new(documents: &Arc<dyn Documents>, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys: Records::new(Arc::clone(documents)), keyring, clock }
+        let teller = Teller::new(documents, Arc::clone(&clock));
+        Self { keys: Records::new(Arc::clone(documents)), keyring, teller, clock }
     }
 
     /// Makes a key. The secret is answered this once; `None`: the seed made the key before.
@@ -120,21 +123,21 @@ impl Keys {
         Ok(self.keys.page(range, limit).await?)
     }
 
-    /// Ends a key that is the caller's to end. From the answer on it is refused.
+    /// Ends a key that is the caller's to end. From the answer on it is refused, by other servers too within 5 s.
     pub async fn revoke(&self, caller: &Caller, id: &str) -> Result<ApiKey, KeysError> {
         let missing = || KeysError::NotFound(id.to_owned());
+        let found = self.keys.get(id).await?.filter(|kept| is_callers(&kept.record, caller));
+        let found = found.ok_or_else(missing)?.record;
         let now = self.clock.now();
-        let revoked = self.keys.update(id, |key: &mut ApiKey| {
-            if !is_callers(key, caller) {
-                return Err(missing());
-            }
+        let revocation = self.keys.update(id, |key: &mut ApiKey| {
             let was_good = key.revoked_at.is_none();
             key.revoked_at.get_or_insert(now);
-            Ok(if was_good { Change::Keep } else { Change::None })
+            Ok::<_, KeysError>(if was_good { Change::Keep } else { Change::None })
         });
-        let key = revoked.await?.ok_or_else(missing)?;
-        self.keyring.forget(&key);
-        Ok(key)
+        let revoked = self.teller.tell(Subject::Credential(found.digest.clone()), revocation).await;
+        // Also after a failure: the change may have been kept all the same.
+        self.keyring.forget(&found);
+        revoked?.ok_or_else(missing)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::plans::bounds::is_name;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::subscription::{PeriodAnchor, Subscription};
 use crate::plans::subscriptions::Subscriptions;
+use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Page, Place, Range, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
 use crate::time::Clock;
@@ -28,6 +29,7 @@ pub struct Tenants {
     catalogue: Arc<Catalogue>,
     subscriptions: Arc<Subscriptions>,
     directory: Arc<Directory>,
+    teller: Teller,
     clock: Arc<dyn Clock>,
     default_plan: String,
 }
@@ -108,7 +110,8 @@ impl Tenants {
         default_plan: String,
     ) -> Self {
         let tenants = Records::new(Arc::clone(documents));
-        Self { tenants, catalogue, subscriptions, directory, clock, default_plan }
+        let teller = Teller::new(documents, Arc::clone(&clock));
+        Self { tenants, catalogue, subscriptions, directory, teller, clock, default_plan }
     }
 
     /// Makes a tenant on the published version of a plan.
@@ -184,7 +187,8 @@ impl Tenants {
         anchor: Option<PeriodAnchor>,
     ) -> Result<Subscription, TenantsError> {
         self.get(id).await?;
-        let changed = self.subscriptions.change(id, plan, anchor).await;
+        let change = self.subscriptions.change(id, plan, anchor);
+        let changed = self.teller.tell(Subject::Tenant(id.to_owned()), change).await;
         self.directory.forget(id);
         changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))
     }
@@ -195,7 +199,7 @@ impl Tenants {
         state: TenantState,
         reason: &str,
     ) -> Result<Subscriber, TenantsError> {
-        let changed = self.tenants.update(id, |tenant: &mut Tenant| {
+        let change = self.tenants.update(id, |tenant: &mut Tenant| {
             if tenant.state == state {
                 return Ok(Change::None);
             }
@@ -203,7 +207,7 @@ impl Tenants {
             reason.clone_into(&mut tenant.suspend_reason);
             Ok::<_, StoreError>(Change::Keep)
         });
-        let changed = changed.await;
+        let changed = self.teller.tell(Subject::Tenant(id.to_owned()), change).await;
         // Also after a failure: the change may have been kept all the same.
         self.directory.forget(id);
         let tenant = changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))?;

@@ -9,6 +9,7 @@ use crate::plans::PlansError;
 use crate::plans::bounds::{check_names, check_spec};
 use crate::plans::plan::{AGE, ORIGIN, Plan, PlanVersion, SLUG};
 use crate::plans::spec::PlanSpec;
+use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Kept, Page, Place, Range, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
 use crate::time::Clock;
@@ -23,6 +24,7 @@ pub const PLANS_MAX: usize = 1_000;
 pub struct Catalogue {
     plans: Records<Plan>,
     versions: Records<PlanVersion>,
+    teller: Teller,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,7 +46,8 @@ impl Catalogue {
     #[must_use]
     pub fn new(documents: &Arc<dyn Documents>, clock: Arc<dyn Clock>) -> Self {
         let (plans, versions) = (Records::new(Arc::clone(documents)), Records::new(Arc::clone(documents)));
-        Self { plans, versions, clock }
+        let teller = Teller::new(documents, Arc::clone(&clock));
+        Self { plans, versions, teller, clock }
     }
 
     /// Makes a plan with version 1 as a draft.
@@ -147,6 +150,12 @@ impl Catalogue {
 
     /// Makes a version the one that new subscriptions get.
     pub async fn publish(&self, plan: &str, number: u32) -> Result<(Plan, PlanVersion), PlansError> {
+        // A plan that nobody has is nothing to tell of.
+        self.plan(plan).await?;
+        self.teller.tell(Subject::Catalogue, self.make_current(plan, number)).await
+    }
+
+    async fn make_current(&self, plan: &str, number: u32) -> Result<(Plan, PlanVersion), PlansError> {
         let found = self.plan(plan).await?;
         let (id, now) = (PlanVersion::id_of(&found.id, number), self.clock.now());
         let published = self.versions.update(&id, |version: &mut PlanVersion| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Document, Documents, Inserted, Order, Replaced, Search, StoreError};
+use crate::store::{Document, Documents, Found, Inserted, Order, Replaced, Search, StoreError};
 
 /// How often a change is tried against a record that others change at the same time.
 const ATTEMPTS_MAX: usize = 32;
@@ -96,6 +96,19 @@ impl<R: Record> Records<R> {
             }
         }
         Err(StoreError::unavailable(format!("{} `{id}` is changed by others all the time", R::KIND)).into())
+    }
+
+    /// Deletes at most `limit` records whose value in a range index stands before that one; answers how many were there to be
+    /// deleted. 0: none is left. What others change meanwhile stays.
+    pub async fn purge(&self, index: &'static str, before: &str, limit: usize) -> Result<usize, StoreError> {
+        let search =
+            Search { kind: R::KIND, index, prefix: "", after: None, order: Order::Ascending, limit };
+        let mut old = self.documents.find(search).await?;
+        old.retain(|found| found.value.as_str() < before);
+        for Found { document, .. } in &old {
+            self.documents.delete(R::KIND, &document.id, document.revision).await?;
+        }
+        Ok(old.len())
     }
 
     /// A page of records in the order of a range index.
