@@ -29,10 +29,14 @@ use crate::config::Config;
 use crate::config::LimitsConfig;
 use crate::identity::directory::Directory;
 use crate::identity::installation::{self, InstallationError};
+use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
 use crate::identity::tenants::Tenants;
+use crate::jobs::clean_up::CleanUp;
+use crate::jobs::forget_changes::ForgetChanges;
+use crate::jobs::runner::{Job, Runner};
 use crate::ledger::fold::FoldObserver;
 use crate::ledger::works::{self, Ledger, Stores};
 use crate::live::feed::Feed;
@@ -40,6 +44,7 @@ use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
 use crate::plans::presets::Presets;
 use crate::plans::subscriptions::Subscriptions;
+use crate::store::changes::Teller;
 use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -141,6 +146,19 @@ impl App {
         ));
         let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
         let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
+        let hearing =
+            Hearing::new(&documents, Arc::clone(&keyring), Arc::clone(&directory), Arc::clone(&clock));
+        let stopping = tasks.stopping();
+        tasks.spawn(async move { hearing.run(stopping).await });
+        let retention_days = config.retention.days.get();
+        let (events, teller) = (Arc::clone(&ledger.events), Teller::new(&documents, Arc::clone(&clock)));
+        let (requests_made, time) = (Arc::clone(&requests), Arc::clone(&clock));
+        let all_jobs: Vec<Arc<dyn Job>> = vec![
+            Arc::new(CleanUp { events, requests: requests_made, clock: time, retention_days }),
+            Arc::new(ForgetChanges { teller }),
+        ];
+        let jobs = Arc::new(Runner::new(&documents, all_jobs, Arc::clone(&clock), tasks));
+        tasks.spawn(Arc::clone(&jobs).run(tasks.stopping()));
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&resolver), Arc::clone(&feed), pages.clone());
         Ok(Self {
@@ -162,7 +180,7 @@ impl App {
                 clock,
             },
             auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
-            admin: AdminApi { tenants, requests, pages },
+            admin: AdminApi { tenants, jobs, requests, pages },
             limits: config.limits,
             ledger,
             keyring,

@@ -1,5 +1,6 @@
 //! The commands of the program.
 
+pub mod admin;
 pub mod bench;
 mod child;
 pub mod demo;
@@ -11,6 +12,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::cli::admin::AdminArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::demo::DemoArgs;
 use crate::cli::import::ImportArgs;
@@ -34,6 +36,8 @@ enum Command {
     Demo(DemoArgs),
     /// Bring history from a file into the ledger, once.
     Import(Box<ImportArgs>),
+    /// Look after a server that runs.
+    Admin(AdminArgs),
     /// Measure what a call costs the server, against a floor that does nothing.
     Bench(BenchArgs),
     #[command(name = bench::FLOOR_COMMAND, hide = true)]
@@ -47,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Some(Command::Serve(args)) => serve::run(args).await,
         Some(Command::Demo(args)) => Ok(demo::run(args).await.map(|()| ExitCode::SUCCESS)?),
         Some(Command::Import(args)) => Ok(import::run(*args).await?),
+        Some(Command::Admin(args)) => Ok(admin::run(args).await?),
         Some(Command::Bench(args)) => Ok(bench::run(args).await.map(|()| ExitCode::SUCCESS)?),
         Some(Command::BenchFloor) => bench::serve_floor().await.map(|()| ExitCode::SUCCESS),
     }

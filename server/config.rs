@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod operator;
 mod plans;
+mod retention;
 mod server;
 
 use std::error::Error;
@@ -23,13 +24,14 @@ pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
+pub use crate::config::retention::{Days, RetentionConfig};
 pub use crate::config::server::{Reflection, ServerConfig};
 
 /// What the name of every variable begins with.
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 7] = ["server", "data", "operator", "plans", "http", "limits", "log"];
+const SECTIONS: [&str; 8] = ["server", "data", "operator", "plans", "retention", "http", "limits", "log"];
 
 /// Variables of our clients, which may stand in the same environment.
 const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
@@ -45,6 +47,8 @@ pub struct Config {
     pub operator: OperatorConfig,
     /// What it promises at first.
     pub plans: PlansConfig,
+    /// How long it keeps events.
+    pub retention: RetentionConfig,
     /// How its HTTP answers look.
     pub http: HttpConfig,
     /// How much one client may ask of it.
@@ -72,6 +76,7 @@ impl Config {
             data: section(&mut sections, "data")?,
             operator: section(&mut sections, "operator")?,
             plans: section(&mut sections, "plans")?,
+            retention: section(&mut sections, "retention")?,
             http: section(&mut sections, "http")?,
             limits: section(&mut sections, "limits")?,
             log: section(&mut sections, "log")?,
@@ -201,6 +206,7 @@ mod tests {
         assert_eq!("127.0.0.1:7180", config.server.listen.to_string());
         assert_eq!(Path::new("data"), config.data.directory);
         assert_eq!("standard", config.plans.presets);
+        assert_eq!(90, config.retention.days.get());
         assert_eq!(128, config.limits.concurrent_streams.get());
     }
 
@@ -241,6 +247,8 @@ mod tests {
         refused("[limits]\nconcurrent_streams = 0", &[], "`limits`");
         refused("[limits]\nconcurrent_streams = -1", &[], "`limits`");
         refused("[http]\nreset_format = \"words\"", &[], "words");
+        refused("[retention]\ndays = 66", &[], "66 days");
+        refused("", &[("TOLLGATE_RETENTION_DAYS", "36501")], "36501 days");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub enum Reason {
     ApiKeyNotFound,
     EventNotFound,
     ReservationNotFound,
+    JobNotFound,
     EventConflict,
     CompletionConflict,
     RequestConflict,
@@ -33,6 +34,7 @@ pub enum Reason {
     ReservationReleased,
     ReservationExpired,
     SettlementAboveHold,
+    JobRunning,
     WalletFull,
     ServerOverloaded,
     DecisionAbandoned,
@@ -89,7 +91,8 @@ impl Reason {
             | Self::PlanVersionNotFound
             | Self::ApiKeyNotFound
             | Self::EventNotFound
-            | Self::ReservationNotFound => Kind::NotFound,
+            | Self::ReservationNotFound
+            | Self::JobNotFound => Kind::NotFound,
             Self::EventConflict
             | Self::CompletionConflict
             | Self::RequestConflict
@@ -99,7 +102,8 @@ impl Reason {
             | Self::ReservationSettled
             | Self::ReservationReleased
             | Self::ReservationExpired
-            | Self::SettlementAboveHold => Kind::Precondition,
+            | Self::SettlementAboveHold
+            | Self::JobRunning => Kind::Precondition,
             Self::WalletFull => Kind::OutOfRange,
             Self::ServerOverloaded => Kind::Exhausted,
             Self::DecisionAbandoned

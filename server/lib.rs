@@ -20,6 +20,8 @@ pub mod identity;
 pub mod insight;
 pub mod live;
 
+pub mod jobs;
+
 pub mod adapters;
 pub mod api;
 pub mod app;

@@ -1,4 +1,6 @@
-//! `AdminService`: the tenants.
+//! `AdminService`: the tenants, and the jobs.
+
+mod jobs;
 
 use std::sync::Arc;
 
@@ -15,14 +17,17 @@ use crate::fault::Invalid;
 use crate::identity::requests::Requests;
 use crate::identity::tenant::TenantState;
 use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
+use crate::jobs::runner::{JobsError, Runner};
 
 const TENANTS: List<'static> = List { method: "ListTenants", tenant: "", filter: &[] };
 
-/// `AdminService` over the tenants.
+/// `AdminService` over the tenants and the jobs.
 #[derive(Clone, Debug)]
 pub struct AdminApi {
     /// The tenants.
     pub tenants: Arc<Tenants>,
+    /// The jobs.
+    pub jobs: Arc<Runner>,
     /// The requests that were made before.
     pub requests: Arc<Requests>,
     /// The tokens of pages.
@@ -94,6 +99,32 @@ impl AdminService for AdminApi {
         let resumed = self.tenants.resume(named(&request.get_ref().tenant_id)?).await;
         let tenant = resumed.map_err(|error| from_fault(&error))?;
         Ok(Response::new(v1::ResumeTenantResponse { tenant: Some(message(tenant)) }))
+    }
+
+    async fn list_jobs(
+        &self,
+        _request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<v1::ListJobsResponse>, Status> {
+        let jobs = self.jobs.list().await.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::ListJobsResponse { jobs: jobs.into_iter().map(jobs::job).collect() }))
+    }
+
+    async fn run_job(
+        &self,
+        request: Request<v1::RunJobRequest>,
+    ) -> Result<Response<v1::RunJobResponse>, Status> {
+        let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
+        let request = &request.into_inner();
+        if request.name.is_empty() {
+            return Err(from_fault(&Invalid::field("name", "is required")));
+        }
+        let (request_id, method) = (request.request_id.as_str(), "RunJob");
+        let call = Call { caller: &caller, method, request_id, request };
+        let answer = once(&self.requests, call, whole, |_| async move {
+            let run = self.jobs.start(&request.name).await?;
+            Ok::<_, JobsError>(v1::RunJobResponse { run: Some(jobs::run(run)) })
+        });
+        answer.await.map(Response::new)
     }
 }
 

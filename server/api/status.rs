@@ -142,6 +142,8 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::ShuttingDown => ErrorReason::ShuttingDown,
         Reason::Internal => ErrorReason::Internal,
         Reason::Unsupported => ErrorReason::Unsupported,
+        Reason::JobNotFound => ErrorReason::JobNotFound,
+        Reason::JobRunning => ErrorReason::JobRunning,
     }
 }
 
@@ -196,6 +198,8 @@ mod tests {
             ErrorReason::ShuttingDown => Reason::ShuttingDown,
             ErrorReason::Internal => Reason::Internal,
             ErrorReason::Unsupported => Reason::Unsupported,
+            ErrorReason::JobNotFound => Reason::JobNotFound,
+            ErrorReason::JobRunning => Reason::JobRunning,
         })
     }
 

@@ -36,11 +36,15 @@ pub enum Permission {
     TenantsRead,
     /// Make, suspend and resume tenants.
     TenantsWrite,
+    /// Read jobs and how they went.
+    JobsRead,
+    /// Run jobs.
+    JobsWrite,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::UsageTrack,
         Self::UsageTrackAny,
         Self::UsageImport,
@@ -55,6 +59,8 @@ impl Permission {
         Self::KeysWrite,
         Self::TenantsRead,
         Self::TenantsWrite,
+        Self::JobsRead,
+        Self::JobsWrite,
     ];
 
     /// Its name in the contract.
@@ -75,6 +81,8 @@ impl Permission {
             Self::KeysWrite => "keys.write",
             Self::TenantsRead => "tenants.read",
             Self::TenantsWrite => "tenants.write",
+            Self::JobsRead => "jobs.read",
+            Self::JobsWrite => "jobs.write",
         }
     }
 

@@ -13,9 +13,13 @@ use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::identity::seal::{from_hex, to_hex};
 use crate::store::records::{Change, Record, Records};
 use crate::store::{Documents, StoreError};
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, DAY, Timestamp};
 
 const ID_LENGTH_MAX: usize = 128;
+/// How long a request can be repeated.
+const KEPT_FOR: i64 = 45 * DAY;
+/// The index of requests by age.
+const AGE: &str = "age";
 
 /// Requests that were made before.
 #[derive(Debug)]
@@ -101,6 +105,10 @@ impl Record for Kept {
     fn id(&self) -> &str {
         &self.id
     }
+
+    fn ranges(&self) -> Vec<(&'static str, String)> {
+        vec![(AGE, age(self.created_at))]
+    }
 }
 
 impl Requests {
@@ -149,6 +157,16 @@ impl Requests {
         });
         finished.await.map(|_| ())
     }
+
+    /// Deletes at most `limit` requests that were made more than 45 days ago; answers how many. From then on the same id is
+    /// another request.
+    pub async fn purge(&self, limit: usize) -> Result<usize, StoreError> {
+        self.requests.purge(AGE, &age(self.clock.now().minus(KEPT_FOR)), limit).await
+    }
+}
+
+fn age(created_at: Timestamp) -> String {
+    format!("{:020}", created_at.micros().max(0))
 }
 
 /// Whether a text can be the id of a request; an empty one is none.

@@ -16,6 +16,8 @@ use tollgate::api::resolve::Resolver;
 use tollgate::api::rpc::admin_service_server::AdminServiceServer;
 use tollgate::api::rpc::auth_service_server::AuthServiceServer;
 use tollgate::api::rpc::plans_service_server::PlansServiceServer;
+use tollgate::jobs::clean_up::CleanUp;
+use tollgate::jobs::runner::Runner;
 use tollgate::ledger::works::{Ledger, Stores};
 use tollgate::tasks::Tasks;
 use tollgate_client::v1;
@@ -46,6 +48,7 @@ impl Door {
         let (pages, requests) = (Pages::new(&secret()), Arc::clone(&rooms.requests));
         let admin = AdminApi {
             tenants: Arc::clone(&rooms.tenants),
+            jobs: Arc::new(runner(&rooms, &ledger, &tasks)),
             requests: Arc::clone(&requests),
             pages: pages.clone(),
         };
@@ -111,6 +114,16 @@ impl Door {
         };
         self.admin.clone().create_tenant(as_operator(request)).await.expect("a tenant");
     }
+}
+
+fn runner(rooms: &Rooms, ledger: &Ledger, tasks: &Tasks) -> Runner {
+    let clean_up = CleanUp {
+        events: Arc::clone(&ledger.events),
+        requests: Arc::clone(&rooms.requests),
+        clock: rooms.store.clock(),
+        retention_days: 90,
+    };
+    Runner::new(&rooms.store.documents, vec![Arc::new(clean_up)], rooms.store.clock(), tasks)
 }
 
 async fn ledger(rooms: &Rooms, tasks: &Tasks) -> Ledger {

@@ -1,8 +1,10 @@
 //! The rooms over a real store, without the door: what they keep, and that a process may end anywhere.
 
 mod catalogue;
+mod changes;
 mod credentials;
 mod door;
+mod jobs;
 mod keys;
 mod requests;
 mod rooms;

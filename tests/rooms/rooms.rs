@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use tollgate::identity::api_key::{ApiKey, KeyKind};
 use tollgate::identity::caller::Caller;
 use tollgate::identity::directory::Directory;
+use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
 use tollgate::identity::requests::Requests;
@@ -28,12 +29,23 @@ pub(crate) struct Rooms {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) requests: Arc<Requests>,
+    pub(crate) hearing: Hearing,
 }
 
 impl Rooms {
     /// With the presets `standard`, and the tenant `acme` on `free`.
     pub(crate) async fn new() -> Self {
-        let store = Store::new();
+        let rooms = Self::over(Store::new()).await;
+        rooms.tenants.create(tenant("acme", 1)).await.expect("a tenant");
+        rooms
+    }
+
+    /// Another server over the same store.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::over(self.store.beside()).await
+    }
+
+    async fn over(store: Store) -> Self {
         let (documents, clock) = (Arc::clone(&store.documents), store.clock());
         let catalogue = Arc::new(Catalogue::new(&documents, Arc::clone(&clock)));
         let presets = Presets::new(&documents, Arc::clone(&clock));
@@ -54,9 +66,9 @@ impl Rooms {
         let (secret, operator_key) = (secret(), SecretString::from(OPERATOR_KEY));
         let keyring = Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key));
         let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
-        let requests = Arc::new(Requests::new(&documents, clock));
-        tenants.create(tenant("acme", 1)).await.expect("a tenant");
-        Self { store, catalogue, directory, tenants, keyring, keys, requests }
+        let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
+        let hearing = Hearing::new(&documents, Arc::clone(&keyring), Arc::clone(&directory), clock);
+        Self { store, catalogue, directory, tenants, keyring, keys, requests, hearing }
     }
 
     pub(crate) async fn operator(&self) -> Arc<Caller> {

@@ -20,7 +20,7 @@ pub(crate) struct Store {
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) watched: Arc<Watched>,
     pub(crate) time: Arc<ManualClock>,
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: Arc<tempfile::TempDir>,
 }
 
 impl Store {
@@ -30,7 +30,15 @@ impl Store {
         let sqlite = SqliteDocuments::new(&database);
         let watched = Arc::new(Watched::over(sqlite));
         let documents = Arc::clone(&watched) as Arc<dyn Documents>;
-        Self { database, documents, watched, time: Arc::new(ManualClock::at(START)), directory }
+        Self { database, documents, watched, time: Arc::new(ManualClock::at(START)), directory: Arc::new(directory) }
+    }
+
+    /// The same store and clock as another server sees them.
+    pub(crate) fn beside(&self) -> Self {
+        let watched = Arc::new(Watched::over(SqliteDocuments::new(&self.database)));
+        let documents = Arc::clone(&watched) as Arc<dyn Documents>;
+        let (database, time) = (self.database.clone(), Arc::clone(&self.time));
+        Self { database, documents, watched, time, directory: Arc::clone(&self.directory) }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -44,6 +52,7 @@ pub(crate) struct Watched {
     inner: SqliteDocuments,
     reads: AtomicUsize,
     hold_next: AtomicBool,
+    away: AtomicBool,
     held: Notify,
     released: Notify,
 }
@@ -51,7 +60,8 @@ pub(crate) struct Watched {
 impl Watched {
     fn over(inner: SqliteDocuments) -> Self {
         let (held, released) = (Notify::new(), Notify::new());
-        Self { inner, reads: AtomicUsize::new(0), hold_next: AtomicBool::new(false), held, released }
+        let (reads, hold_next, away) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, reads, hold_next, away, held, released }
     }
 
     /// How many single documents were read so far.
@@ -62,6 +72,18 @@ impl Watched {
     /// The next reader of a single document gets its answer only after [`Watched::release`].
     pub(crate) fn hold_next_reader(&self) {
         self.hold_next.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the store can be reached from here.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<&SqliteDocuments, StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("it is away"));
+        }
+        Ok(&self.inner)
     }
 
     /// Waits until a reader has its answer and is held back.
@@ -77,12 +99,12 @@ impl Watched {
 #[async_trait]
 impl Documents for Watched {
     async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
-        self.inner.insert(document).await
+        self.reach()?.insert(document).await
     }
 
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        let answer = self.inner.get(kind, id).await;
+        let answer = self.reach()?.get(kind, id).await;
         if self.hold_next.swap(false, Ordering::SeqCst) {
             self.held.notify_one();
             self.released.notified().await;
@@ -95,7 +117,7 @@ impl Documents for Watched {
         kind: &'static str,
         ids: &[String],
     ) -> Result<Vec<Option<Document>>, StoreError> {
-        self.inner.get_many(kind, ids).await
+        self.reach()?.get_many(kind, ids).await
     }
 
     async fn get_by(
@@ -105,18 +127,18 @@ impl Documents for Watched {
         value: &str,
     ) -> Result<Option<Document>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        self.inner.get_by(kind, index, value).await
+        self.reach()?.get_by(kind, index, value).await
     }
 
     async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
-        self.inner.replace_many(documents).await
+        self.reach()?.replace_many(documents).await
     }
 
     async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
-        self.inner.delete(kind, id, revision).await
+        self.reach()?.delete(kind, id, revision).await
     }
 
     async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {
-        self.inner.find(search).await
+        self.reach()?.find(search).await
     }
 }

@@ -1,0 +1,8 @@
+//! What no request waits for. Each job may run twice safely, also at once; one server at a time runs it.
+
+pub mod clean_up;
+pub mod forget_changes;
+pub mod pieces;
+pub mod record;
+pub mod runner;
+pub mod schedule;
