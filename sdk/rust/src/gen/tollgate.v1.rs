@@ -3094,6 +3094,77 @@ pub struct ResumeTenantResponse {
     #[prost(message, optional, tag = "1")]
     pub tenant: ::core::option::Option<Tenant>,
 }
+/// JobRun is one run of a job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobRun {
+    /// id names the run: `run_…`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// start_time is when it began.
+    #[prost(message, optional, tag = "2")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// end_time is when it ended. Unset: it goes on.
+    #[prost(message, optional, tag = "3")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// outcome is how it went.
+    #[prost(enumeration = "JobOutcome", tag = "4")]
+    pub outcome: i32,
+    /// message says for people what it did, or why it failed. Empty: it goes on.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// trigger is what started it.
+    #[prost(enumeration = "JobTrigger", tag = "6")]
+    pub trigger: i32,
+    /// server is the server that ran it: `srv_…`, new at each start of a server.
+    #[prost(string, tag = "7")]
+    pub server: ::prost::alloc::string::String,
+}
+/// Job is work that no request waits for. One server at a time runs it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Job {
+    /// name names the job, for example `clean_up`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// description says for people what it does.
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// schedule says for people when it runs, for example `daily at 03:00 UTC`.
+    #[prost(string, tag = "3")]
+    pub schedule: ::prost::alloc::string::String,
+    /// next_run_time is when it is due next.
+    #[prost(message, optional, tag = "4")]
+    pub next_run_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// runs are its last runs, newest first, at most 20. Empty: it has never run.
+    #[prost(message, repeated, tag = "5")]
+    pub runs: ::prost::alloc::vec::Vec<JobRun>,
+}
+/// ListJobsRequest asks for all jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListJobsRequest {}
+/// ListJobsResponse is all jobs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListJobsResponse {
+    /// jobs are few, so there are no pages.
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: ::prost::alloc::vec::Vec<Job>,
+}
+/// RunJobRequest names the job to run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunJobRequest {
+    /// name is the job's name. Required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// request_id makes a retry safe: the same id starts one run. At most 128 characters, as an event id.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// RunJobResponse is the run that was started.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunJobResponse {
+    /// run is the run as it began. ListJobs tells how it goes on.
+    #[prost(message, optional, tag = "1")]
+    pub run: ::core::option::Option<JobRun>,
+}
 /// TenantState is whether a tenant may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3127,6 +3198,80 @@ impl TenantState {
         }
     }
 }
+/// JobOutcome is how a run of a job went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobOutcome {
+    /// Not said.
+    Unspecified = 0,
+    /// It goes on.
+    Running = 1,
+    /// All was done.
+    Succeeded = 2,
+    /// It failed. What it had done stays, and the next run does the rest.
+    Failed = 3,
+    /// Its server gave no sign of life for five minutes. Another run does the rest.
+    Abandoned = 4,
+}
+impl JobOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_OUTCOME_UNSPECIFIED",
+            Self::Running => "JOB_OUTCOME_RUNNING",
+            Self::Succeeded => "JOB_OUTCOME_SUCCEEDED",
+            Self::Failed => "JOB_OUTCOME_FAILED",
+            Self::Abandoned => "JOB_OUTCOME_ABANDONED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_OUTCOME_RUNNING" => Some(Self::Running),
+            "JOB_OUTCOME_SUCCEEDED" => Some(Self::Succeeded),
+            "JOB_OUTCOME_FAILED" => Some(Self::Failed),
+            "JOB_OUTCOME_ABANDONED" => Some(Self::Abandoned),
+            _ => None,
+        }
+    }
+}
+/// JobTrigger is what started a run of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobTrigger {
+    /// Not said.
+    Unspecified = 0,
+    /// Its schedule.
+    Schedule = 1,
+    /// An operator, with RunJob.
+    Operator = 2,
+}
+impl JobTrigger {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_TRIGGER_UNSPECIFIED",
+            Self::Schedule => "JOB_TRIGGER_SCHEDULE",
+            Self::Operator => "JOB_TRIGGER_OPERATOR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_TRIGGER_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_TRIGGER_SCHEDULE" => Some(Self::Schedule),
+            "JOB_TRIGGER_OPERATOR" => Some(Self::Operator),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod admin_service_client {
     #![allow(
@@ -3138,7 +3283,7 @@ pub mod admin_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// AdminService keeps the tenants.
+    /// AdminService keeps the tenants, and the jobs that no request waits for.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3333,6 +3478,53 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "ResumeTenant"));
             self.inner.unary(req, path, codec).await
         }
+        /// ListJobs lists all jobs, with their last runs.
+        pub async fn list_jobs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListJobsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ListJobs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListJobs"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RunJob starts a job at once, and answers without waiting for its end. FAILED_PRECONDITION: a run of it goes on.
+        pub async fn run_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RunJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::RunJobResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/RunJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RunJob"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// ErrorReason is why an RPC failed.
@@ -3447,6 +3639,12 @@ pub enum ErrorReason {
     /// UNIMPLEMENTED. No such method, or a content coding that is not spoken here.
     /// Example: a compressed request.
     Unsupported = 35,
+    /// NOT_FOUND. No such job.
+    /// Example: RunJob of `nothing`.
+    JobNotFound = 36,
+    /// FAILED_PRECONDITION. A run of the job goes on, here or on another server.
+    /// Example: RunJob of `clean_up` twice at once.
+    JobRunning = 37,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3491,6 +3689,8 @@ impl ErrorReason {
             Self::ShuttingDown => "ERROR_REASON_SHUTTING_DOWN",
             Self::Internal => "ERROR_REASON_INTERNAL",
             Self::Unsupported => "ERROR_REASON_UNSUPPORTED",
+            Self::JobNotFound => "ERROR_REASON_JOB_NOT_FOUND",
+            Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3532,6 +3732,8 @@ impl ErrorReason {
             "ERROR_REASON_SHUTTING_DOWN" => Some(Self::ShuttingDown),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),
             "ERROR_REASON_UNSUPPORTED" => Some(Self::Unsupported),
+            "ERROR_REASON_JOB_NOT_FOUND" => Some(Self::JobNotFound),
+            "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
             _ => None,
         }
     }
