@@ -28,8 +28,8 @@ use crate::api::track::Door;
 use crate::config::Config;
 use crate::config::LimitsConfig;
 use crate::identity::directory::Directory;
-use crate::identity::installation::{self, InstallationError};
 use crate::identity::hearing::Hearing;
+use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
@@ -150,15 +150,13 @@ impl App {
             Hearing::new(&documents, Arc::clone(&keyring), Arc::clone(&directory), Arc::clone(&clock));
         let stopping = tasks.stopping();
         tasks.spawn(async move { hearing.run(stopping).await });
-        let retention_days = config.retention.days.get();
-        let (events, teller) = (Arc::clone(&ledger.events), Teller::new(&documents, Arc::clone(&clock)));
-        let (requests_made, time) = (Arc::clone(&requests), Arc::clone(&clock));
-        let all_jobs: Vec<Arc<dyn Job>> = vec![
-            Arc::new(CleanUp { events, requests: requests_made, clock: time, retention_days }),
-            Arc::new(ForgetChanges { teller }),
-        ];
-        let jobs = Arc::new(Runner::new(&documents, all_jobs, Arc::clone(&clock), tasks));
-        tasks.spawn(Arc::clone(&jobs).run(tasks.stopping()));
+        let clean_up = CleanUp {
+            events: Arc::clone(&ledger.events),
+            requests: Arc::clone(&requests),
+            clock: Arc::clone(&clock),
+            retention_days: config.retention.days.get(),
+        };
+        let jobs = start_jobs(&documents, clean_up, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&resolver), Arc::clone(&feed), pages.clone());
         Ok(Self {
@@ -217,6 +215,20 @@ impl App {
     pub fn http(&self) -> Router {
         self.edge.clone().routes()
     }
+}
+
+/// Runs all jobs when they are due.
+fn start_jobs(
+    documents: &Arc<dyn Documents>,
+    clean_up: CleanUp,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Arc<Runner> {
+    let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
+    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes)];
+    let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
+    tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
+    runner
 }
 
 fn bytes(setting: NonZeroU32) -> usize {

@@ -47,6 +47,8 @@ impl Job for CleanUp {
         let events = in_pieces(stop, || self.events.purge(before, PIECE)).await?;
         let requests = in_pieces(stop, || self.requests.purge(PIECE)).await?;
         let days = self.retention_days;
-        Ok(format!("deleted {events} events and refusals older than {days} days, and {requests} old requests"))
+        Ok(format!(
+            "deleted {events} events and refusals older than {days} days, and {requests} old requests"
+        ))
     }
 }

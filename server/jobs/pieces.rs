@@ -15,10 +15,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// Does pieces until one finds nothing left, or until it is told to stop; answers the sum of all. Each pause is as long as
 /// the piece before it, so that whoever else writes has half of the store's time at least.
-pub(super) async fn in_pieces<F>(
-    stop: &CancellationToken,
-    piece: impl Fn() -> F,
-) -> Result<usize, StoreError>
+pub(super) async fn in_pieces<F>(stop: &CancellationToken, piece: impl Fn() -> F) -> Result<usize, StoreError>
 where
     F: Future<Output = Result<usize, StoreError>>,
 {

@@ -191,7 +191,9 @@ impl Runner {
             never = self.give_signs_of_life(name, &run.id, &stop) => match never {},
         };
         let (outcome, message) = match ended {
-            Ok(message) if stop.is_cancelled() => (Outcome::Failed, format!("{message}; then it was stopped")),
+            Ok(message) if stop.is_cancelled() => {
+                (Outcome::Failed, format!("{message}; then it was stopped"))
+            }
             Ok(message) => (Outcome::Succeeded, message),
             Err(failure) => {
                 error!(job = name, run = run.id, error = %failure, cause = ?failure.source(), "job `{name}` failed: {failure}");

@@ -101,8 +101,7 @@ impl<R: Record> Records<R> {
     /// Deletes at most `limit` records whose value in a range index stands before that one; answers how many were there to be
     /// deleted. 0: none is left. What others change meanwhile stays.
     pub async fn purge(&self, index: &'static str, before: &str, limit: usize) -> Result<usize, StoreError> {
-        let search =
-            Search { kind: R::KIND, index, prefix: "", after: None, order: Order::Ascending, limit };
+        let search = Search { kind: R::KIND, index, prefix: "", after: None, order: Order::Ascending, limit };
         let mut old = self.documents.find(search).await?;
         old.retain(|found| found.value.as_str() < before);
         for Found { document, .. } in &old {

@@ -391,7 +391,8 @@ async fn what_was_decided_before_a_moment_is_deleted_a_piece_at_a_time_and_nothi
         assert!(deleted.iter().all(|count| *count <= 2), "{name}: {deleted:?}");
         assert_eq!(listed(&*events).await, [2, 5], "{name}");
         let found = events.get(&[1, 2, 6].map(EventKey)).await.unwrap();
-        let found: Vec<_> = found.into_iter().map(|found| found.map(|found| found.amendments.len())).collect();
+        let found: Vec<_> =
+            found.into_iter().map(|found| found.map(|found| found.amendments.len())).collect();
         assert_eq!(found, [None, Some(1), None], "{name}: rows with their amendments");
         assert_eq!(events.amendment(EventKey(11)).await.unwrap(), None, "{name}");
         assert!(events.amendment(EventKey(13)).await.unwrap().is_some(), "{name}");

@@ -26,10 +26,11 @@ async fn two() -> (Rooms, Rooms, ApiKey, String) {
 /// Revokes a key in the store and tells nobody, as whoever ends half way does.
 async fn revoke_in_silence(rooms: &Rooms, key: &ApiKey) -> Result<(), StoreError> {
     let now = rooms.store.clock().now();
-    let revoked = Records::<ApiKey>::new(rooms.store.documents.clone()).update(&key.id, |key: &mut ApiKey| {
-        key.revoked_at = Some(now);
-        Ok::<_, StoreError>(Change::Keep)
-    });
+    let revoked =
+        Records::<ApiKey>::new(rooms.store.documents.clone()).update(&key.id, |key: &mut ApiKey| {
+            key.revoked_at = Some(now);
+            Ok::<_, StoreError>(Change::Keep)
+        });
     revoked.await.map(|_| ())
 }
 

@@ -162,7 +162,8 @@ async fn operator_lists_jobs_and_runs_one_by_its_name() {
     let again = door.admin.run_job(as_operator(request("clean_up"))).await.unwrap().into_inner().run.unwrap();
     assert_eq!(again, run, "a retry starts nothing");
     let listed = loop {
-        let listed = door.admin.list_jobs(as_operator(v1::ListJobsRequest {})).await.unwrap().into_inner().jobs;
+        let listed =
+            door.admin.list_jobs(as_operator(v1::ListJobsRequest {})).await.unwrap().into_inner().jobs;
         if listed[0].runs[0].end_time.is_some() {
             break listed;
         }
@@ -170,7 +171,10 @@ async fn operator_lists_jobs_and_runs_one_by_its_name() {
     };
     assert_eq!((listed[0].name.as_str(), listed[0].schedule.as_str()), ("clean_up", "daily at 03:00 UTC"));
     assert_eq!(listed[0].runs.len(), 1);
-    assert_eq!((listed[0].runs[0].id.as_str(), listed[0].runs[0].outcome()), (run.id.as_str(), v1::JobOutcome::Succeeded));
+    assert_eq!(
+        (listed[0].runs[0].id.as_str(), listed[0].runs[0].outcome()),
+        (run.id.as_str(), v1::JobOutcome::Succeeded)
+    );
 
     let other = v1::RunJobRequest { name: String::from("nothing"), ..v1::RunJobRequest::default() };
     let missing = door.admin.run_job(as_operator(other)).await.unwrap_err();

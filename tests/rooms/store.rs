@@ -30,7 +30,13 @@ impl Store {
         let sqlite = SqliteDocuments::new(&database);
         let watched = Arc::new(Watched::over(sqlite));
         let documents = Arc::clone(&watched) as Arc<dyn Documents>;
-        Self { database, documents, watched, time: Arc::new(ManualClock::at(START)), directory: Arc::new(directory) }
+        Self {
+            database,
+            documents,
+            watched,
+            time: Arc::new(ManualClock::at(START)),
+            directory: Arc::new(directory),
+        }
     }
 
     /// The same store and clock as another server sees them.

@@ -13,6 +13,7 @@ mod port;
 mod program;
 mod raw;
 mod reflection;
+mod retention;
 mod server;
 mod starts;
 mod watch;

@@ -25,8 +25,13 @@ const SCHEMA: &str = "
         records BLOB NOT NULL, PRIMARY KEY (slot, epoch, number)) STRICT, WITHOUT ROWID;
 ";
 
-const LAYOUT: Layout =
-    Layout { application_id: 0x7467_6a6c, version: 1, schema: &[SCHEMA], upgrades: &[], durability: Durability::EachCommit };
+const LAYOUT: Layout = Layout {
+    application_id: 0x7467_6a6c,
+    version: 1,
+    schema: &[SCHEMA],
+    upgrades: &[],
+    durability: Durability::EachCommit,
+};
 
 /// The one slot of a single machine: the lock of the data directory keeps a second writer away.
 const SLOT: u32 = 0;

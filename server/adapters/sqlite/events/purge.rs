@@ -31,9 +31,8 @@ pub(super) fn purge(db: &Connection, before: Timestamp, limit: i64) -> rusqlite:
         db.prepare_cached("DELETE FROM event_keys WHERE key = ?")?.execute([key])?;
         db.prepare_cached("DELETE FROM events WHERE arrival = ?")?.execute([arrival])?;
     }
-    let mut statement = db.prepare_cached(
-        "DELETE FROM event_places WHERE tenant = ? AND occurred_at = ? AND arrival = ?",
-    )?;
+    let mut statement =
+        db.prepare_cached("DELETE FROM event_places WHERE tenant = ? AND occurred_at = ? AND arrival = ?")?;
     for (tenant, occurred_at, arrival) in &rows.places {
         statement.execute(params![tenant, occurred_at, arrival])?;
     }
