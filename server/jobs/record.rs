@@ -9,8 +9,10 @@ use crate::time::{MINUTE, Timestamp};
 
 /// Runs of which a job is told.
 pub const RUNS_MAX: usize = 20;
-/// How long a run is its server's alone without a sign of life. Servers compare their own clocks with it, which differ by
-/// seconds; should one start too early all the same, the job runs twice, which is safe.
+/// How long a run is its server's alone without a sign of life.
+///
+/// Servers compare their own clocks with it, which differ by seconds; should one start too early all the same, the job runs
+/// twice, which is safe.
 pub const LEASE: i64 = 5 * MINUTE;
 
 /// A job as it is kept.

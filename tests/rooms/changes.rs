@@ -25,13 +25,12 @@ async fn two() -> (Rooms, Rooms, ApiKey, String) {
 
 /// Revokes a key in the store and tells nobody, as whoever ends half way does.
 async fn revoke_in_silence(rooms: &Rooms, key: &ApiKey) -> Result<(), StoreError> {
-    let now = rooms.store.clock().now();
-    let revoked =
-        Records::<ApiKey>::new(rooms.store.documents.clone()).update(&key.id, |key: &mut ApiKey| {
-            key.revoked_at = Some(now);
-            Ok::<_, StoreError>(Change::Keep)
-        });
-    revoked.await.map(|_| ())
+    let (now, keys) = (rooms.store.clock().now(), Records::<ApiKey>::new(rooms.store.documents.clone()));
+    let revoke = |key: &mut ApiKey| {
+        key.revoked_at = Some(now);
+        Ok::<_, StoreError>(Change::Keep)
+    };
+    keys.update(&key.id, revoke).await.map(|_| ())
 }
 
 #[tokio::test]

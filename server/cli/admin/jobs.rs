@@ -73,7 +73,7 @@ async fn run_to_its_end(client: &Client, name: String) -> Result<v1::JobRun, ton
 
 fn table(jobs: &[v1::Job]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(["job", "schedule", "next", "last", "outcome", "message"]);
     for job in jobs {
         let last = job.runs.first();
