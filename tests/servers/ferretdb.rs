@@ -1,5 +1,6 @@
 //! The MongoDB protocol, served by FerretDB over SQLite.
 
+use crate::certificates::Tls;
 use crate::go;
 use crate::process::Process;
 
@@ -14,7 +15,7 @@ pub struct FerretDb {
 
 #[derive(Debug)]
 enum Server {
-    Own(Box<Process>),
+    Own { process: Box<Process>, options: &'static str },
     Foreign(String),
 }
 
@@ -26,21 +27,37 @@ impl FerretDb {
         if let Some(uri) = std::env::var_os(URI) {
             return Some(Self { server: Server::Foreign(uri.to_string_lossy().into_owned()) });
         }
-        let mut process = Process::new("ferretdb", go::build("ferretdb")?);
+        Self::start_own(None)
+    }
+
+    /// FerretDB that speaks TLS only. Its address names no authority: add `&tlsCAFile=` and, where clients show a
+    /// certificate, `&tlsCertificateKeyFile=`. `None`: there is no Go here to build it.
+    ///
+    /// It has no users and passwords: the version that stores in SQLite takes any.
+    pub fn start_with_tls(tls: &Tls) -> Option<Self> {
+        Self::start_own(Some(tls))
+    }
+
+    fn start_own(tls: Option<&Tls>) -> Option<Self> {
+        let mut process = Box::new(Process::new("ferretdb", go::build("ferretdb")?));
         let listen = format!("127.0.0.1:{}", process.port());
         let data = process.directory().join("data");
         std::fs::create_dir(&data).expect("a directory for the databases");
-        process.set_arguments(
-            ["-listen", &listen, "-directory", &data.display().to_string()].map(str::to_owned).into(),
-        );
+        let mut arguments = vec!["-listen".to_owned(), listen, format!("-directory={}", data.display())];
+        if let Some(tls) = tls {
+            arguments.push(format!("-certificate={}", tls.certificate.display()));
+            arguments.push(format!("-key={}", tls.key.display()));
+            arguments.extend(tls.clients.iter().map(|clients| format!("-authority={}", clients.display())));
+        }
+        process.set_arguments(arguments);
         process.start();
-        Some(Self { server: Server::Own(Box::new(process)) })
+        Some(Self { server: Server::Own { process, options: if tls.is_some() { "?tls=true" } else { "" } } })
     }
 
-    /// Where clients find it: `mongodb://127.0.0.1:PORT/`.
+    /// Where clients find it: `mongodb://127.0.0.1:PORT/`, with `?tls=true` where it speaks TLS.
     pub fn uri(&self) -> String {
         match &self.server {
-            Server::Own(process) => format!("mongodb://127.0.0.1:{}/", process.port()),
+            Server::Own { process, options } => format!("mongodb://127.0.0.1:{}/{options}", process.port()),
             Server::Foreign(uri) => uri.clone(),
         }
     }
@@ -94,14 +111,14 @@ impl FerretDb {
 
     fn own(&self) -> &Process {
         match &self.server {
-            Server::Own(process) => process,
+            Server::Own { process, .. } => process,
             Server::Foreign(_) => panic!("the server of {URI} is not ours to stop"),
         }
     }
 
     fn own_mut(&mut self) -> &mut Process {
         match &mut self.server {
-            Server::Own(process) => process,
+            Server::Own { process, .. } => process,
             Server::Foreign(_) => panic!("the server of {URI} is not ours to stop"),
         }
     }

@@ -53,9 +53,15 @@ fn compile(go: &Path, sources: &Path, built: &Path) {
 }
 
 fn fingerprint(sources: &Path) -> String {
+    let entries = sources.read_dir().expect("a program in Go has its sources");
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("an entry of a directory").path()).collect();
+    files.sort();
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum", "main.go"] {
-        hash.update(std::fs::read(sources.join(file)).expect("a program in Go has its sources"));
+    for file in files {
+        let text = std::fs::read(&file).expect("a source can be read");
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
     }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

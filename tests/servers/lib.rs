@@ -4,13 +4,18 @@
 //! A server that this machine does not have makes `start` print one line and return `None`, so that a test can be
 //! skipped. `TOLLGATE_TEST_REQUIRE` names the servers whose absence is a failure instead (`redis,mosquitto`, or `all`).
 
+pub mod certificates;
 mod ferretdb;
 mod go;
 mod installed;
+mod mosquitto;
 mod port;
 mod process;
 mod redis;
 mod resp;
+mod toxiproxy;
 
 pub use ferretdb::FerretDb;
+pub use mosquitto::{Mosquitto, MosquittoConfig};
 pub use redis::Redis;
+pub use toxiproxy::{Proxy, Stream, Toxiproxy};

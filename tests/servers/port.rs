@@ -5,6 +5,8 @@ use std::net::TcpListener;
 
 use rand::RngExt as _;
 
+use crate::installed::tools;
+
 /// Below the ports that the system gives to outgoing connections, and beside those of the server under test.
 const PORTS: std::ops::Range<u16> = 10_000..20_000;
 
@@ -19,7 +21,7 @@ pub(crate) struct Port {
 impl Port {
     /// Takes a port that nobody listens on.
     pub(crate) fn take() -> Self {
-        let claims = std::env::temp_dir().join("tollgate-test-ports");
+        let claims = tools().join("ports");
         std::fs::create_dir_all(&claims).expect("a directory for the claims on ports");
         let mut random = rand::rng();
         loop {

@@ -14,6 +14,8 @@ use crate::port::Port;
 
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
+/// It knows `kill` itself, which a small system has no program for.
+const SHELL: &str = "/bin/sh";
 /// Ends the server and its directory when the pipe to the owner closes without a word.
 const GUARD: &str = "read -r word || { kill -9 \"$1\"; sleep 0.1; rm -rf \"$2\"; }";
 
@@ -130,10 +132,12 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{} starts: {error}", self.program.display()));
         // A group of its own: what interrupts the test from a keyboard must not end the guard before the server.
-        let guard = Command::new("sh")
+        let guard = Command::new(SHELL)
             .args(["-c", GUARD, "guard", &child.id().to_string()])
             .arg(self.directory())
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .expect("a shell starts");
@@ -146,8 +150,9 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         let running = self.running.as_ref().expect("only a server that runs is paused");
-        let sent = Command::new("kill").args([signal, &running.child.id().to_string()]).status();
-        assert!(sent.expect("`kill` starts").success(), "{} takes {signal}", self.name);
+        let id = running.child.id().to_string();
+        let sent = Command::new(SHELL).args(["-c", "kill \"$1\" \"$2\"", "signal", signal, &id]).status();
+        assert!(sent.expect("a shell starts").success(), "{} takes {signal}", self.name);
     }
 
     fn log(&self) -> PathBuf {

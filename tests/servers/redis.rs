@@ -1,7 +1,9 @@
 //! Redis and Valkey, alone or as a cluster of three.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::certificates::Tls;
 use crate::installed::{program, skip};
 use crate::process::Process;
 use crate::{port::Port, resp};
@@ -15,13 +17,21 @@ const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "1
 #[derive(Debug)]
 pub struct Redis {
     nodes: Vec<Node>,
+    door: Door,
+}
+
+/// How clients come in.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Plain,
+    Tls,
 }
 
 #[derive(Debug)]
 struct Node {
     process: Process,
-    /// Where the nodes of a cluster talk to each other.
-    bus: Port,
+    /// Where it speaks TLS, or with the other nodes of its cluster.
+    second: Port,
 }
 
 impl Redis {
@@ -32,12 +42,29 @@ impl Redis {
 
     /// Redis with further settings of its configuration file, such as `("appendonly", "yes")`.
     pub fn start_with(settings: &[(&str, &str)]) -> Option<Self> {
-        Self::alone("redis", "redis-server", settings)
+        Self::alone("redis", "redis-server", Door::Plain, settings)
+    }
+
+    /// Redis that clients reach over TLS: its address is `rediss://`. `None`: it is not installed.
+    pub fn start_with_tls(tls: &Tls, settings: &[(&str, &str)]) -> Option<Self> {
+        let text = |path: &Path| path.display().to_string();
+        let (certificate, key) = (text(&tls.certificate), text(&tls.key));
+        // Without an authority it does not start, even where it asks clients for nothing.
+        let clients = text(tls.clients.as_deref().unwrap_or(&tls.certificate));
+        let ask = if tls.clients.is_some() { "yes" } else { "no" };
+        let mut all = vec![
+            ("tls-cert-file", certificate.as_str()),
+            ("tls-key-file", &key),
+            ("tls-ca-cert-file", &clients),
+            ("tls-auth-clients", ask),
+        ];
+        all.extend(settings);
+        Self::alone("redis", "redis-server", Door::Tls, &all)
     }
 
     /// The same on Valkey. `None`: it is not installed.
     pub fn valkey() -> Option<Self> {
-        Self::alone("valkey", "valkey-server", &[])
+        Self::alone("valkey", "valkey-server", Door::Plain, &[])
     }
 
     /// Three masters that serve all slots between them. `None`: Redis is not installed.
@@ -46,33 +73,41 @@ impl Redis {
             return skip("redis", "redis-server is not installed");
         };
         let settings = [("cluster-enabled", "yes"), ("cluster-node-timeout", "2000")];
-        let nodes = SLOTS.map(|_| Node::start("redis", program.clone(), &settings));
-        let cluster = Self { nodes: nodes.into() };
+        let nodes = SLOTS.map(|_| Node::start("redis", program.clone(), "cluster-port", &settings));
+        let cluster = Self { nodes: nodes.into(), door: Door::Plain };
         cluster.introduce();
         cluster.wait_until_ready();
         Some(cluster)
     }
 
-    fn alone(name: &'static str, server: &str, settings: &[(&str, &str)]) -> Option<Self> {
+    fn alone(name: &'static str, server: &str, door: Door, settings: &[(&str, &str)]) -> Option<Self> {
         let Some(program) = program(server) else {
             return skip(name, &format!("{server} is not installed"));
         };
-        let redis = Self { nodes: vec![Node::start(name, program, settings)] };
+        let second = match door {
+            Door::Plain => "cluster-port",
+            Door::Tls => "tls-port",
+        };
+        let redis = Self { nodes: vec![Node::start(name, program, second, settings)], door };
         redis.wait_until_ready();
         Some(redis)
     }
 
     /// Where clients find it: `redis://127.0.0.1:PORT`, in a cluster the first master.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port())
+        self.urls().remove(0)
     }
 
     /// Where clients find each master.
     pub fn urls(&self) -> Vec<String> {
-        self.ports().map(|port| format!("redis://127.0.0.1:{port}")).collect()
+        let url = |node: &Node| match self.door {
+            Door::Plain => format!("redis://127.0.0.1:{}", node.process.port()),
+            Door::Tls => format!("rediss://127.0.0.1:{}", node.second.number()),
+        };
+        self.nodes.iter().map(url).collect()
     }
 
-    /// The port, in a cluster that of the first master.
+    /// The port without TLS, in a cluster that of the first master.
     pub fn port(&self) -> u16 {
         self.ports().next().expect("there is always one node")
     }
@@ -135,7 +170,7 @@ impl Redis {
             ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
             ask(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
             for other in &self.nodes {
-                let (port, bus) = (other.process.port().to_string(), other.bus.number().to_string());
+                let (port, bus) = (other.process.port().to_string(), other.second.number().to_string());
                 ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
@@ -157,8 +192,8 @@ impl Redis {
 }
 
 impl Node {
-    fn start(name: &'static str, program: std::path::PathBuf, settings: &[(&str, &str)]) -> Self {
-        let mut node = Self { process: Process::new(name, program), bus: Port::take() };
+    fn start(name: &'static str, program: PathBuf, second: &str, settings: &[(&str, &str)]) -> Self {
+        let mut node = Self { process: Process::new(name, program), second: Port::take() };
         let port = node.process.port().to_string();
         let directory = node.process.directory().display().to_string();
         let mut file = String::new();
@@ -168,7 +203,7 @@ impl Node {
             ("dir", directory.as_str()),
             ("save", "\"\""),
             ("maxmemory-policy", "noeviction"),
-            ("cluster-port", &node.bus.number().to_string()),
+            (second, &node.second.number().to_string()),
         ]
         .map(|(name, value)| format!("{name} {value}\n"));
         file.extend(own);
