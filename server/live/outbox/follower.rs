@@ -92,27 +92,30 @@ impl Follower {
         let mut retry = Retry::default();
         loop {
             let folded = steps.borrow_and_update().of(self.slot);
-            let result = self.catch_up(folded).await;
-            let Err(failure) = result else {
-                if let Some(length) = retry.went_well() {
-                    let seconds = length.as_secs();
-                    info!(slot = self.slot, "announcements of slot {} go on, after {seconds} s", self.slot);
+            match self.catch_up(folded).await {
+                Ok(()) => {
+                    if let Some(length) = retry.went_well() {
+                        let (slot, seconds) = (self.slot, length.as_secs());
+                        info!(slot, "announcements of slot {slot} go on, after {seconds} s");
+                    }
+                    let is_done = matches!(until, Until::Sent(last) if self.sent >= last);
+                    if is_done || !self.wait(&mut steps, &stop).await {
+                        return self.finish().await;
+                    }
                 }
-                let is_done = matches!(until, Until::Sent(last) if self.sent >= last);
-                if is_done || !self.wait(&mut steps, &stop).await {
-                    return self.finish().await;
+                Err(failure) => {
+                    let again = retry.failed();
+                    if again.speak {
+                        let slot = self.slot;
+                        warn!(error = %failure, slot, "announcements of slot {slot} wait: {failure}");
+                    }
+                    if stop.is_cancelled() {
+                        return;
+                    }
+                    self.let_go().await;
+                    pause(&stop, again.wait).await;
                 }
-                continue;
-            };
-            let again = retry.failed();
-            if again.speak {
-                warn!(error = %failure, slot = self.slot, "announcements of slot {} wait: {failure}", self.slot);
             }
-            if stop.is_cancelled() {
-                return;
-            }
-            self.let_go().await;
-            pause(&stop, again.wait).await;
         }
     }
 
