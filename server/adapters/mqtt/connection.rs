@@ -22,7 +22,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between two lines of the log about a broker that stays away.
-const SPEAK: Duration = Duration::from_mins(1);
+const SPEAK: Duration = Duration::from_secs(60);
 /// How long the connection outlives the order to end, for those who still have something to send.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 /// What the driver's queue has room for beside messages: acknowledgements, a subscription, the status, the end.

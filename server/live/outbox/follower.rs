@@ -27,7 +27,7 @@ const LAST_ROUND: Duration = Duration::from_millis(300);
 /// How long what a broker does not take is kept in the journal, in microseconds (rule F).
 const KEPT: i64 = DAY;
 /// Between two looks for batches that are older.
-const LET_GO: Duration = Duration::from_mins(1);
+const LET_GO: Duration = Duration::from_secs(60);
 
 /// Follows one slot.
 #[derive(Debug)]

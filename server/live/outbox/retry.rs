@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between two tries.
 const MAX: Duration = Duration::from_secs(2);
 /// Between two lines of the log about a failure that goes on.
-const SPEAK: Duration = Duration::from_mins(1);
+const SPEAK: Duration = Duration::from_secs(60);
 
 /// A failure that may go on.
 #[derive(Debug, Default)]
