@@ -1,4 +1,5 @@
 //! The only place that names a driver: each port, on each backend.
 
 pub mod memory;
+pub mod mqtt;
 pub mod sqlite;

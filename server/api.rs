@@ -7,6 +7,7 @@ pub mod codec;
 mod convert;
 pub mod front;
 pub mod http;
+pub mod ingest;
 pub mod layers;
 mod measure;
 mod once;

@@ -8,6 +8,7 @@ use secrecy::{SecretBox, SecretString};
 use tonic::service::Routes;
 
 use crate::adapters::memory::counters::MemoryCounters;
+use crate::adapters::mqtt::{Broker, Mqtt, MqttError};
 use crate::adapters::sqlite;
 use crate::adapters::sqlite::documents::SqliteDocuments;
 use crate::adapters::sqlite::events::SqliteEvents;
@@ -16,6 +17,7 @@ use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::api::admin::AdminApi;
 use crate::api::auth::AuthApi;
 use crate::api::http::Edge;
+use crate::api::ingest::Ingest as IngestDoor;
 use crate::api::layers::auth::AuthLayer;
 use crate::api::page::Pages;
 use crate::api::plans::PlansApi;
@@ -25,8 +27,7 @@ use crate::api::rpc::auth_service_server::AuthServiceServer;
 use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
-use crate::config::Config;
-use crate::config::LimitsConfig;
+use crate::config::{BrokerUrl, Config, Ingest, LimitsConfig, MqttConfig};
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
 use crate::identity::installation::{self, InstallationError};
@@ -37,9 +38,11 @@ use crate::identity::tenants::Tenants;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
-use crate::ledger::fold::FoldObserver;
-use crate::ledger::works::{self, Ledger, Stores};
+use crate::ledger::notices::Notices;
+use crate::ledger::works::{self, Followers, Ledger, Stores};
 use crate::live::feed::Feed;
+use crate::live::inbox::Inbox;
+use crate::live::outbox::{Outbox, OutboxParts};
 use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
 use crate::plans::presets::Presets;
@@ -49,6 +52,7 @@ use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use std::num::NonZeroU32;
+use std::time::Duration;
 use tower::Layer as _;
 
 /// The file of the journal in the data directory.
@@ -99,6 +103,9 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
+    /// The broker cannot be used as it is configured.
+    #[error(transparent)]
+    Mqtt(#[from] MqttError),
 }
 
 impl App {
@@ -122,14 +129,22 @@ impl App {
         installation::recognise(&documents, &secrets.pepper).await?;
         let feed = Arc::new(Feed::default());
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
-        let observers: Vec<Arc<dyn FoldObserver>> = vec![Arc::<Feed>::clone(&feed)];
-        let ledger = Ledger::open(stores, counters, Arc::clone(&clock), observers, tasks).await?;
+        let outbox = config.mqtt.url.as_ref().map(|_| outbox(&stores, &clock, tasks));
+        let notices = outbox.as_ref().map(|(_, notices)| Arc::clone(notices));
+        let notices = notices.unwrap_or_else(|| Arc::new(Notices::dropped()));
+        let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
+        if let Some((outbox, _)) = &outbox {
+            followers.observers.push(Arc::<Outbox>::clone(outbox));
+            followers.sinks.push(Arc::<Outbox>::clone(outbox));
+        }
+        let ledger = Ledger::open(stores, counters, Arc::clone(&clock), followers, tasks).await?;
 
         let catalogue = Arc::new(Catalogue::new(&documents, Arc::clone(&clock)));
         let presets = Presets::new(&documents, Arc::clone(&clock));
         let default_plan = presets.install(&catalogue, &config.plans.presets).await?;
         let subscriptions =
-            Arc::new(Subscriptions::new(&documents, Arc::clone(&catalogue), Arc::clone(&clock)));
+            Subscriptions::new(&documents, Arc::clone(&catalogue), Arc::clone(&clock)).telling(notices);
+        let subscriptions = Arc::new(subscriptions);
         let policies = Policies::new(Arc::clone(&catalogue));
         let directory =
             Arc::new(Directory::new(&documents, Arc::clone(&subscriptions), policies, Arc::clone(&clock)));
@@ -159,6 +174,13 @@ impl App {
         let jobs = start_jobs(&documents, clean_up, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&resolver), Arc::clone(&feed), pages.clone());
+        if let (Some((outbox, _)), Some(url)) = (outbox, &config.mqtt.url) {
+            let inbox =
+                || -> Arc<dyn Inbox> { Arc::new(IngestDoor::new(door.clone(), Arc::clone(&keyring))) };
+            let inbox = (config.mqtt.ingest == Ingest::On).then(inbox);
+            let mqtt = Mqtt::connect(broker(&config.mqtt, url, ledger.slot())?, inbox, tasks).await?;
+            outbox.publish_to(Arc::new(mqtt), Arc::clone(&directory), ledger.slot(), ledger.steps());
+        }
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -229,6 +251,39 @@ fn start_jobs(
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner
+}
+
+/// The outbox of the broker, and what is told beside the journal.
+fn outbox(stores: &Stores, clock: &Arc<dyn Clock>, tasks: &Tasks) -> (Arc<Outbox>, Arc<Notices>) {
+    let notices = Arc::new(Notices::kept(&stores.documents));
+    let parts = OutboxParts {
+        name: "mqtt",
+        journal: Arc::clone(&stores.journal),
+        events: Arc::clone(&stores.events),
+        documents: Arc::clone(&stores.documents),
+        notices: Arc::clone(&notices),
+        clock: Arc::clone(clock),
+    };
+    (Arc::new(Outbox::new(parts, tasks)), notices)
+}
+
+fn broker(config: &MqttConfig, url: &BrokerUrl, slot: u32) -> Result<Broker, MqttError> {
+    if url.tls && config.ca_file.is_none() {
+        return Err(MqttError::CertificatesMissing);
+    }
+    let node = config.node.clone().unwrap_or_else(|| format!("slot-{slot}"));
+    Ok(Broker {
+        host: url.host.clone(),
+        port: url.port,
+        ca_file: config.ca_file.clone().filter(|_| url.tls),
+        username: config.username.clone(),
+        password: config.password.clone(),
+        client_id: config.client_id.clone().unwrap_or_else(|| format!("tollgate-{node}")),
+        node,
+        keepalive: Duration::from_secs(config.keepalive_seconds.0.into()),
+        session: Duration::from_secs(config.session_seconds.into()),
+        inflight_max: config.inflight_max.0,
+    })
 }
 
 fn bytes(setting: NonZeroU32) -> usize {

@@ -7,6 +7,7 @@ mod data;
 mod http;
 mod limits;
 mod log;
+mod mqtt;
 mod operator;
 mod plans;
 mod retention;
@@ -22,6 +23,7 @@ pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
+pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
 pub use crate::config::retention::{Days, RetentionConfig};
@@ -31,7 +33,8 @@ pub use crate::config::server::{Reflection, ServerConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 8] = ["server", "data", "operator", "plans", "retention", "http", "limits", "log"];
+const SECTIONS: [&str; 9] =
+    ["server", "data", "operator", "plans", "retention", "http", "limits", "mqtt", "log"];
 
 /// Variables of our clients, which may stand in the same environment.
 const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
@@ -53,6 +56,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How much one client may ask of it.
     pub limits: LimitsConfig,
+    /// The broker that is told what happens.
+    pub mqtt: MqttConfig,
     /// What it says about itself.
     pub log: LogConfig,
 }
@@ -79,6 +84,7 @@ impl Config {
             retention: section(&mut sections, "retention")?,
             http: section(&mut sections, "http")?,
             limits: section(&mut sections, "limits")?,
+            mqtt: section(&mut sections, "mqtt")?,
             log: section(&mut sections, "log")?,
         })
     }

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod journal;
 pub mod loader;
 pub mod low_water;
+pub mod notices;
 pub mod progress;
 pub mod queue;
 pub mod reconciler;

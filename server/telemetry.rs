@@ -16,6 +16,8 @@ use crate::config::{LogConfig, LogFormat};
 pub const CALLS: &str = "tollgate_calls_total";
 /// How long calls took, in seconds, by `method`.
 pub const CALL_SECONDS: &str = "tollgate_call_duration_seconds";
+/// What came over the broker: events that were `RECORDED`, and events and messages that were refused, by `result`.
+pub const INGESTED: &str = "tollgate_ingested_total";
 
 /// The upper bounds of all histograms of durations, in seconds.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];

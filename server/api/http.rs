@@ -4,7 +4,7 @@ mod answer;
 mod decimal;
 mod headers;
 mod problem;
-mod request;
+pub(in crate::api) mod request;
 
 use std::sync::Arc;
 

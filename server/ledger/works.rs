@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -12,7 +13,7 @@ use crate::ledger::admission::Admission;
 use crate::ledger::cuts::Cuts;
 use crate::ledger::events::Events;
 use crate::ledger::fleet::{self, Fleet};
-use crate::ledger::fold::{Fold, FoldError, FoldObserver, FoldParts};
+use crate::ledger::fold::{Fold, FoldError, FoldObserver, FoldParts, Sink};
 use crate::ledger::journal::{Journal, JournalError};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::progress::{Late, Progress};
@@ -44,6 +45,15 @@ pub struct Stores {
     pub rollups: Arc<dyn Rollups>,
     /// Accounts.
     pub documents: Arc<dyn Documents>,
+}
+
+/// Those who follow what the ledger does.
+#[derive(Clone, Debug, Default)]
+pub struct Followers {
+    /// Want to know what was folded.
+    pub observers: Vec<Arc<dyn FoldObserver>>,
+    /// Read batches after they were folded.
+    pub sinks: Vec<Arc<dyn Sink>>,
 }
 
 /// The ledger of one process.
@@ -83,7 +93,7 @@ impl Ledger {
         stores: Stores,
         counters: Arc<dyn Counters>,
         clock: Arc<dyn Clock>,
-        observers: Vec<Arc<dyn FoldObserver>>,
+        followers: Followers,
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let cuts = Arc::new(Cuts::default());
@@ -93,9 +103,9 @@ impl Ledger {
             events: Arc::clone(&stores.events),
             rollups: Arc::clone(&stores.rollups),
             documents: Arc::clone(&stores.documents),
-            observers,
+            observers: followers.observers,
             cuts: Arc::clone(&cuts),
-            sinks: Vec::new(),
+            sinks: followers.sinks,
         };
         let progress = Arc::new(Progress::at(Positions::default()));
         let mut fold = Fold::open(fold_parts.clone(), Arc::clone(&progress), slot.slot).await?;
@@ -166,6 +176,18 @@ impl Ledger {
     #[must_use]
     pub fn folded(&self) -> Positions {
         self.progress.folded()
+    }
+
+    /// The slot of the journal that this process writes.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.queue.head().slot
+    }
+
+    /// Tells of each step of the folds of all slots.
+    #[must_use]
+    pub fn steps(&self) -> watch::Receiver<Positions> {
+        self.progress.steps()
     }
 
     /// A time before which all that was acknowledged is folded. It is asked for before the ledger is read.

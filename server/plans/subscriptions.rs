@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ledger::notices::{NoticeKind, Notices};
 use crate::plans::PlansError;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::subscription::{PeriodAnchor, Subscription};
@@ -15,13 +16,21 @@ pub struct Subscriptions {
     subscriptions: Records<Subscription>,
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
+    notices: Arc<Notices>,
 }
 
 impl Subscriptions {
     /// The subscriptions in a store.
     #[must_use]
     pub fn new(documents: &Arc<dyn Documents>, catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
-        Self { subscriptions: Records::new(Arc::clone(documents)), catalogue, clock }
+        let subscriptions = Records::new(Arc::clone(documents));
+        Self { subscriptions, catalogue, clock, notices: Arc::new(Notices::dropped()) }
+    }
+
+    /// The same, and each change is told of.
+    #[must_use]
+    pub fn telling(self, notices: Arc<Notices>) -> Self {
+        Self { notices, ..self }
     }
 
     /// The tenant's subscription, or `first` where it has none: then that is kept. The first one wins for ever.
@@ -67,6 +76,11 @@ impl Subscriptions {
             }
             Ok::<_, PlansError>(if *subscription == before { Change::None } else { Change::Keep })
         });
-        changed.await
+        let changed = changed.await?;
+        if let Some(subscription) = &changed {
+            // Also where nothing was changed now: a try before this one may have died between the change and its notice.
+            self.notices.post(NoticeKind::SubscriptionChanged, tenant, now, subscription).await?;
+        }
+        Ok(changed)
     }
 }

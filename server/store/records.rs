@@ -80,6 +80,11 @@ impl<R: Record> Records<R> {
         Ok(matches!(replaced.as_slice(), [Replaced::Yes { .. }]))
     }
 
+    /// Deletes the record if it is still at that revision; answers whether it did.
+    pub async fn delete(&self, id: &str, revision: u64) -> Result<bool, StoreError> {
+        self.documents.delete(R::KIND, id, revision).await
+    }
+
     /// Changes the record with that id, against whatever others change meanwhile; answers it as it then stands.
     ///
     /// `change` may be called several times, each time with what the store has then.

@@ -20,7 +20,7 @@ use tollgate::ledger::admission::{AdmissionError, Subject, Tracked};
 use tollgate::ledger::event::Event;
 use tollgate::ledger::record::Mode;
 use tollgate::ledger::wallets::NewGrant;
-use tollgate::ledger::works::{Ledger, Stores};
+use tollgate::ledger::works::{Followers, Ledger, Stores};
 use tollgate::money::CREDIT;
 use tollgate::tasks::Tasks;
 use tollgate::time::{Clock, HOUR, ManualClock, Timestamp};
@@ -69,8 +69,9 @@ impl Desk {
         let tasks = Tasks::default();
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&shared)));
-        let ledger =
-            Ledger::open(stores, counters, shared, Vec::new(), &tasks).await.expect("the ledger opens");
+        let ledger = Ledger::open(stores, counters, shared, Followers::default(), &tasks)
+            .await
+            .expect("the ledger opens");
         Self { ledger, clock, tenant: Arc::from("acme"), policy, tasks }
     }
 

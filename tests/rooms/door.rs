@@ -18,7 +18,7 @@ use tollgate::api::rpc::auth_service_server::AuthServiceServer;
 use tollgate::api::rpc::plans_service_server::PlansServiceServer;
 use tollgate::jobs::clean_up::CleanUp;
 use tollgate::jobs::runner::Runner;
-use tollgate::ledger::works::{Ledger, Stores};
+use tollgate::ledger::works::{Followers, Ledger, Stores};
 use tollgate::tasks::Tasks;
 use tollgate_client::v1;
 use tollgate_client::v1::admin_service_client::AdminServiceClient;
@@ -138,7 +138,7 @@ async fn ledger(rooms: &Rooms, tasks: &Tasks) -> Ledger {
         documents: Arc::clone(&store.documents),
     };
     let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
-    Ledger::open(stores, counters, clock, Vec::new(), tasks).await.expect("a new ledger")
+    Ledger::open(stores, counters, clock, Followers::default(), tasks).await.expect("a new ledger")
 }
 
 pub(crate) fn as_operator<T>(message: T) -> Request<T> {

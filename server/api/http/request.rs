@@ -14,7 +14,7 @@ const NANOS: i64 = 1_000_000_000;
 /// One call, as system integrations have always sent it, with every field of an event beside.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TrackBody {
+pub(in crate::api) struct TrackBody {
     #[serde(default)]
     tenant_id: String,
     service_name: String,
@@ -90,7 +90,7 @@ const RENAMED: [(&str, &str); 4] = [
 
 impl TrackBody {
     /// The same in the contract's words.
-    pub(super) fn into_request(self) -> Result<v1::TrackRequest, Invalid> {
+    pub(in crate::api) fn into_request(self) -> Result<v1::TrackRequest, Invalid> {
         let mut wrong = Vec::new();
         let credits_micros = number("credits_used", self.credits_used.as_deref(), &mut wrong);
         // Millionths of a millisecond are nanoseconds.
