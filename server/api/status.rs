@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(reason_name(reason).replace('_', "").to_lowercase(), name.to_lowercase());
             known += 1;
         }
-        assert_eq!(known, 35);
+        assert_eq!(known, 37);
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
                 said = None;
             }
         }
-        assert_eq!(checked, 35);
+        assert_eq!(checked, 37);
     }
 
     trait FromName: Sized {
