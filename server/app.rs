@@ -1,5 +1,8 @@
 //! The composition root: the one place that names rooms and adapters together.
 
+mod broker;
+mod rooms;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use secrecy::{SecretBox, SecretString};
 use tonic::service::Routes;
 
 use crate::adapters::memory::counters::MemoryCounters;
-use crate::adapters::mqtt::{Broker, Mqtt, MqttError};
+use crate::adapters::mqtt::MqttError;
 use crate::adapters::sqlite;
 use crate::adapters::sqlite::documents::SqliteDocuments;
 use crate::adapters::sqlite::events::SqliteEvents;
@@ -17,43 +20,31 @@ use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::api::admin::AdminApi;
 use crate::api::auth::AuthApi;
 use crate::api::http::Edge;
-use crate::api::ingest::Ingest as IngestDoor;
 use crate::api::layers::auth::AuthLayer;
 use crate::api::page::Pages;
 use crate::api::plans::PlansApi;
-use crate::api::resolve::Resolver;
 use crate::api::rpc::admin_service_server::AdminServiceServer;
 use crate::api::rpc::auth_service_server::AuthServiceServer;
 use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
-use crate::config::{BrokerUrl, Config, Ingest, LimitsConfig, MqttConfig};
-use crate::identity::directory::Directory;
-use crate::identity::hearing::Hearing;
+use crate::config::{Config, LimitsConfig};
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
-use crate::identity::keys::Keys;
-use crate::identity::requests::Requests;
-use crate::identity::tenants::Tenants;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
-use crate::ledger::notices::Notices;
 use crate::ledger::works::{self, Followers, Ledger, Stores};
 use crate::live::feed::Feed;
-use crate::live::inbox::Inbox;
-use crate::live::outbox::{Outbox, OutboxParts};
-use crate::plans::catalogue::Catalogue;
-use crate::plans::policies::Policies;
-use crate::plans::presets::Presets;
-use crate::plans::subscriptions::Subscriptions;
 use crate::store::changes::Teller;
 use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use std::num::NonZeroU32;
-use std::time::Duration;
 use tower::Layer as _;
+
+use broker::Telling;
+use rooms::Rooms;
 
 /// The file of the journal in the data directory.
 const JOURNAL: &str = "journal.db";
@@ -117,70 +108,29 @@ impl App {
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
-        let database = sqlite::ledger::open(&directory.join(LEDGER))?;
-        let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
-        let stores = Stores {
-            journal: Arc::new(SqliteJournal::open(&directory.join(JOURNAL))?),
-            spool: None,
-            events: Arc::new(SqliteEvents::new(&database)?),
-            rollups: Arc::new(SqliteRollups::new(&database)),
-            documents: Arc::clone(&documents),
-        };
+        let stores = embedded(directory)?;
+        let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
         let feed = Arc::new(Feed::default());
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
-        let outbox = config.mqtt.url.as_ref().map(|_| outbox(&stores, &clock, tasks));
-        let notices = outbox.as_ref().map(|(_, notices)| Arc::clone(notices));
-        let notices = notices.unwrap_or_else(|| Arc::new(Notices::dropped()));
+        let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
         let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
-        if let Some((outbox, _)) = &outbox {
-            followers.observers.push(Arc::<Outbox>::clone(outbox));
-            followers.sinks.push(Arc::<Outbox>::clone(outbox));
-        }
+        telling.follow(&mut followers);
         let ledger = Ledger::open(stores, counters, Arc::clone(&clock), followers, tasks).await?;
 
-        let catalogue = Arc::new(Catalogue::new(&documents, Arc::clone(&clock)));
-        let presets = Presets::new(&documents, Arc::clone(&clock));
-        let default_plan = presets.install(&catalogue, &config.plans.presets).await?;
-        let subscriptions =
-            Subscriptions::new(&documents, Arc::clone(&catalogue), Arc::clone(&clock)).telling(notices);
-        let subscriptions = Arc::new(subscriptions);
-        let policies = Policies::new(Arc::clone(&catalogue));
-        let directory =
-            Arc::new(Directory::new(&documents, Arc::clone(&subscriptions), policies, Arc::clone(&clock)));
-        let keyring =
-            Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secrets.pepper, &secrets.operator_key));
-        let resolver = Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring)));
-        let tenants = Arc::new(Tenants::new(
-            &documents,
-            Arc::clone(&catalogue),
-            subscriptions,
-            Arc::clone(&directory),
-            Arc::clone(&clock),
-            default_plan,
-        ));
-        let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
-        let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
-        let hearing =
-            Hearing::new(&documents, Arc::clone(&keyring), Arc::clone(&directory), Arc::clone(&clock));
-        let stopping = tasks.stopping();
-        tasks.spawn(async move { hearing.run(stopping).await });
+        let notices = Arc::clone(&telling.notices);
+        let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
-            requests: Arc::clone(&requests),
+            requests: Arc::clone(&rooms.requests),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
         let jobs = start_jobs(&documents, clean_up, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
-        let door = Door::new(ledger.clone(), Arc::clone(&resolver), Arc::clone(&feed), pages.clone());
-        if let (Some((outbox, _)), Some(url)) = (outbox, &config.mqtt.url) {
-            let inbox =
-                || -> Arc<dyn Inbox> { Arc::new(IngestDoor::new(door.clone(), Arc::clone(&keyring))) };
-            let inbox = (config.mqtt.ingest == Ingest::On).then(inbox);
-            let mqtt = Mqtt::connect(broker(&config.mqtt, url, ledger.slot())?, inbox, tasks).await?;
-            outbox.publish_to(Arc::new(mqtt), Arc::clone(&directory), ledger.slot(), ledger.steps());
-        }
+        let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
+        telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
+        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -253,39 +203,18 @@ fn start_jobs(
     runner
 }
 
-/// The outbox of the broker, and what is told beside the journal.
-fn outbox(stores: &Stores, clock: &Arc<dyn Clock>, tasks: &Tasks) -> (Arc<Outbox>, Arc<Notices>) {
-    let notices = Arc::new(Notices::kept(&stores.documents));
-    let parts = OutboxParts {
-        name: "mqtt",
-        journal: Arc::clone(&stores.journal),
-        events: Arc::clone(&stores.events),
-        documents: Arc::clone(&stores.documents),
-        notices: Arc::clone(&notices),
-        clock: Arc::clone(clock),
-    };
-    (Arc::new(Outbox::new(parts, tasks)), notices)
-}
-
-fn broker(config: &MqttConfig, url: &BrokerUrl, slot: u32) -> Result<Broker, MqttError> {
-    if url.tls && config.ca_file.is_none() {
-        return Err(MqttError::CertificatesMissing);
-    }
-    let node = config.node.clone().unwrap_or_else(|| format!("slot-{slot}"));
-    Ok(Broker {
-        host: url.host.clone(),
-        port: url.port,
-        ca_file: config.ca_file.clone().filter(|_| url.tls),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        client_id: config.client_id.clone().unwrap_or_else(|| format!("tollgate-{node}")),
-        node,
-        keepalive: Duration::from_secs(config.keepalive_seconds.0.into()),
-        session: Duration::from_secs(config.session_seconds.into()),
-        inflight_max: config.inflight_max.0,
-    })
-}
-
 fn bytes(setting: NonZeroU32) -> usize {
     usize::try_from(setting.get()).unwrap_or(usize::MAX)
+}
+
+fn embedded(directory: &Path) -> Result<Stores, StartError> {
+    let database = sqlite::ledger::open(&directory.join(LEDGER))?;
+    let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
+    Ok(Stores {
+        journal: Arc::new(SqliteJournal::open(&directory.join(JOURNAL))?),
+        spool: None,
+        events: Arc::new(SqliteEvents::new(&database)?),
+        rollups: Arc::new(SqliteRollups::new(&database)),
+        documents,
+    })
 }

@@ -153,7 +153,7 @@ mod tests {
         check("mqtts://broker.example.com", Some(("broker.example.com", 8883, true)));
         check("mqtt://127.0.0.1:2000/", Some(("127.0.0.1", 2000, false)));
         check("broker:1883", None);
-        check("http://broker", None);
+        check("http://broker.test", None);
         check("mqtt://", None);
         check("mqtt://name:secret@broker", None);
         check("mqtt://broker/path", None);

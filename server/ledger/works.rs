@@ -98,15 +98,7 @@ impl Ledger {
     ) -> Result<Self, OpenError> {
         let cuts = Arc::new(Cuts::default());
         let slot = stores.journal.take_slot(clock.now()).await?;
-        let fold_parts = FoldParts {
-            journal: Arc::clone(&stores.journal),
-            events: Arc::clone(&stores.events),
-            rollups: Arc::clone(&stores.rollups),
-            documents: Arc::clone(&stores.documents),
-            observers: followers.observers,
-            cuts: Arc::clone(&cuts),
-            sinks: followers.sinks,
-        };
+        let fold_parts = fold_parts(&stores, followers, &cuts);
         let progress = Arc::new(Progress::at(Positions::default()));
         let mut fold = Fold::open(fold_parts.clone(), Arc::clone(&progress), slot.slot).await?;
         fold.catch_up().await?;
@@ -211,6 +203,18 @@ impl Ledger {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+fn fold_parts(stores: &Stores, followers: Followers, cuts: &Arc<Cuts>) -> FoldParts {
+    FoldParts {
+        journal: Arc::clone(&stores.journal),
+        events: Arc::clone(&stores.events),
+        rollups: Arc::clone(&stores.rollups),
+        documents: Arc::clone(&stores.documents),
+        observers: followers.observers,
+        cuts: Arc::clone(cuts),
+        sinks: followers.sinks,
     }
 }
 
