@@ -9,7 +9,9 @@ mod limits;
 mod log;
 mod operator;
 mod plans;
+mod sentry;
 mod server;
+mod traces;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -23,13 +25,16 @@ pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
+pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
+pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 
 /// What the name of every variable begins with.
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 7] = ["server", "data", "operator", "plans", "http", "limits", "log"];
+const SECTIONS: [&str; 9] =
+    ["server", "data", "operator", "plans", "http", "limits", "log", "sentry", "traces"];
 
 /// Variables of our clients, which may stand in the same environment.
 const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
@@ -51,6 +56,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What it says about itself.
     pub log: LogConfig,
+    /// Who else hears of its errors.
+    pub sentry: SentryConfig,
+    /// Who sees the way that a call takes.
+    pub traces: TracesConfig,
 }
 
 impl Config {
@@ -75,6 +84,8 @@ impl Config {
             http: section(&mut sections, "http")?,
             limits: section(&mut sections, "limits")?,
             log: section(&mut sections, "log")?,
+            sentry: section(&mut sections, "sentry")?,
+            traces: section(&mut sections, "traces")?,
         })
     }
 }
@@ -241,6 +252,8 @@ mod tests {
         refused("[limits]\nconcurrent_streams = 0", &[], "`limits`");
         refused("[limits]\nconcurrent_streams = -1", &[], "`limits`");
         refused("[http]\nreset_format = \"words\"", &[], "words");
+        refused("[traces]\nsample_ratio = 1.5", &[], "1.5 is not between 0 and 1");
+        refused("", &[("TOLLGATE_TRACES_SAMPLE_RATIO", "-0.1")], "-0.1 is not between 0 and 1");
     }
 
     #[test]
@@ -252,5 +265,15 @@ mod tests {
             let error = read(&broken, &[]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
         }
+    }
+
+    #[test]
+    fn errors_go_nowhere_until_somebody_says_where() {
+        let secret = "https://4711cafe@sentry.example.com/42";
+        let config = read("", &[("TOLLGATE_SENTRY_DSN", secret)]).unwrap();
+        assert!(config.sentry.dsn().is_some() && !format!("{config:?}").contains("4711cafe"));
+        assert!(read("[sentry]\ndsn = \"\"", &[]).unwrap().sentry.dsn().is_none());
+        assert!(read("", &[]).unwrap().sentry.dsn().is_none());
+        assert!(read("", &[]).unwrap().traces.endpoint.is_empty());
     }
 }
