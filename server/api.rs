@@ -19,6 +19,7 @@ pub mod resolve;
 pub mod rpc;
 pub mod serve;
 pub mod status;
+mod trace;
 pub mod track;
 
 pub use crate::api::reflection::DESCRIPTOR;

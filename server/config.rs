@@ -11,7 +11,9 @@ mod mqtt;
 mod operator;
 mod plans;
 mod retention;
+mod sentry;
 mod server;
+mod traces;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -27,14 +29,16 @@ pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
 pub use crate::config::retention::{Days, RetentionConfig};
+pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
+pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 
 /// What the name of every variable begins with.
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 9] =
-    ["server", "data", "operator", "plans", "retention", "http", "limits", "mqtt", "log"];
+const SECTIONS: [&str; 11] =
+    ["server", "data", "operator", "plans", "retention", "http", "limits", "mqtt", "log", "sentry", "traces"];
 
 /// Variables of our clients, which may stand in the same environment.
 const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
@@ -60,6 +64,10 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// What it says about itself.
     pub log: LogConfig,
+    /// Who else hears of its errors.
+    pub sentry: SentryConfig,
+    /// Who sees the way that a call takes.
+    pub traces: TracesConfig,
 }
 
 impl Config {
@@ -86,6 +94,8 @@ impl Config {
             limits: section(&mut sections, "limits")?,
             mqtt: section(&mut sections, "mqtt")?,
             log: section(&mut sections, "log")?,
+            sentry: section(&mut sections, "sentry")?,
+            traces: section(&mut sections, "traces")?,
         })
     }
 }
@@ -255,6 +265,8 @@ mod tests {
         refused("[http]\nreset_format = \"words\"", &[], "words");
         refused("[retention]\ndays = 66", &[], "66 days");
         refused("", &[("TOLLGATE_RETENTION_DAYS", "36501")], "36501 days");
+        refused("[traces]\nsample_ratio = 1.5", &[], "1.5 is not between 0 and 1");
+        refused("", &[("TOLLGATE_TRACES_SAMPLE_RATIO", "-0.1")], "-0.1 is not between 0 and 1");
     }
 
     #[test]
@@ -266,5 +278,15 @@ mod tests {
             let error = read(&broken, &[]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
         }
+    }
+
+    #[test]
+    fn errors_go_nowhere_until_somebody_says_where() {
+        let secret = "https://4711cafe@sentry.example.com/42";
+        let config = read("", &[("TOLLGATE_SENTRY_DSN", secret)]).unwrap();
+        assert!(config.sentry.dsn().is_some() && !format!("{config:?}").contains("4711cafe"));
+        assert!(read("[sentry]\ndsn = \"\"", &[]).unwrap().sentry.dsn().is_none());
+        assert!(read("", &[]).unwrap().sentry.dsn().is_none());
+        assert!(read("", &[]).unwrap().traces.endpoint.is_empty());
     }
 }

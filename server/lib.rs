@@ -10,6 +10,7 @@ pub mod money;
 pub mod store;
 pub mod tasks;
 pub mod time;
+pub mod trace;
 
 pub mod gate;
 pub mod ledger;

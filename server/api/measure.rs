@@ -3,23 +3,24 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ::http::{HeaderMap, Request, Response, StatusCode};
-use futures_util::FutureExt as _;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use metrics::{Counter, Histogram, counter, histogram};
 use prost::Message as _;
 use tonic::Code;
 use tower::Service;
+use tracing::{Instrument as _, Span, debug};
 
 use crate::api::front::{Front, failed};
-use crate::api::reflection;
+use crate::api::status::CALL_ID;
+use crate::api::{reflection, trace};
 use crate::fault::{Fault, Reason};
-use crate::telemetry::{self, CALL_SECONDS, CALLS};
+use crate::id;
+use crate::telemetry::{self, CALL_SECONDS, CALLS, Panicked, guarded};
 
 /// The paths over HTTP that are counted by name.
 const HTTP_PATHS: [&str; 4] = ["/api/track", "/healthz", "/readyz", "/metrics"];
@@ -81,7 +82,26 @@ impl Method {
             None if status == StatusCode::OK => return self.ok.increment(1),
             None => status.as_str().to_owned(),
         };
+        Span::current().record("code", code.as_str());
         counter!(CALLS, "method" => self.name.to_string(), "code" => code).increment(1);
+    }
+}
+
+/// Gives an error an id that has none: no room made it, but the port itself.
+fn identify(answer: &mut Response<axum::body::Body>) {
+    let headers = answer.headers();
+    let code = headers.get("grpc-status").map(HeaderValue::as_bytes);
+    let is_fault = code.is_some_and(|code| code != b"0")
+        || answer.status().is_client_error()
+        || answer.status().is_server_error();
+    if !is_fault || headers.contains_key(CALL_ID) {
+        return;
+    }
+    let call_id = id::fresh("call");
+    Span::current().record("call_id", call_id.as_str());
+    debug!(%call_id, "the port refused a call");
+    if let Ok(value) = HeaderValue::try_from(call_id) {
+        answer.headers_mut().insert(HeaderName::from_static(CALL_ID), value);
     }
 }
 
@@ -98,16 +118,19 @@ impl Service<Request<tonic::body::Body>> for Measured {
         let method = self.methods.get(request.uri().path()).unwrap_or(&self.other).clone();
         let mut routes = self.front.routes();
         let grpc = is_grpc(request.headers());
-        Box::pin(async move {
+        let span = trace::call(&method.name, request.headers());
+        let call = async move {
             let started = Instant::now();
-            let answer = match AssertUnwindSafe(routes.call(request)).catch_unwind().await {
+            let mut answer = match guarded(routes.call(request)).await {
                 Ok(Ok(answer)) => answer,
-                Err(_) => failed(grpc, &Defect(Arc::clone(&method.name))),
+                Err(source) => failed(grpc, &Defect { method: Arc::clone(&method.name), source }),
             };
             method.seconds.record(started.elapsed());
             method.count(answer.status(), answer.headers());
+            identify(&mut answer);
             Ok(answer)
-        })
+        };
+        Box::pin(call.instrument(span))
     }
 }
 
@@ -116,10 +139,13 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// A call met a defect. What the defect said was told by the panic hook, and is not for callers.
+/// A call met a defect. What the defect said is for the log, and not for callers.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("a defect ended a call of {0}")]
-struct Defect(Arc<str>);
+#[error("a call of {method} panicked")]
+struct Defect {
+    method: Arc<str>,
+    source: Panicked,
+}
 
 impl Fault for Defect {
     fn reason(&self) -> Reason {

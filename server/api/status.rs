@@ -6,10 +6,11 @@ use std::time::Duration;
 use tollgate_client::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
-use tracing::{error, warn};
+use tracing::{Span, debug, error, warn};
 
 use crate::fault::{Fault, Kind, Reason};
 use crate::id;
+use crate::telemetry::scrub;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "tollgate";
@@ -20,35 +21,51 @@ const VIOLATIONS_MAX: usize = 16;
 const DESCRIPTION_CHARACTERS_MAX: usize = 160;
 const MESSAGE_CHARACTERS_MAX: usize = 1_000;
 
-/// The status of a fault. What its caller cannot act on goes to the log, under a call id.
+/// The header of every answer that is an error: by it the call is found in the log, in Sentry and in its trace.
+pub const CALL_ID: &str = "x-call-id";
+
+/// The status of a fault, with an id by which the call is found again. What its caller cannot act on goes to the log.
 #[must_use]
 pub fn from_fault(fault: &dyn Fault) -> Status {
     let reason = fault.reason();
-    let mut metadata = fault.metadata();
+    let name = reason_name(reason);
+    let call_id = id::fresh("call");
+    let span = Span::current();
+    span.record("call_id", call_id.as_str()).record("reason", name);
     let message = match reason.kind() {
         Kind::Internal => {
-            let call_id = id::fresh("call");
-            error!(%call_id, error = chain(fault), "a defect ended a call: {fault}");
-            let message = format!("a defect of the server; its log has the details under `{call_id}`");
-            metadata.push(("call_id", call_id));
-            message
+            span.record("otel.status_code", "ERROR");
+            error!(%call_id, reason = name, error = chain(fault), "a defect ended a call: {fault}");
+            format!("a defect of the server; its log has the details under `{call_id}`")
         }
         Kind::Unavailable => {
-            warn!(error = chain(fault), "a call could not be served: {fault}");
+            span.record("otel.status_code", "ERROR");
+            warn!(%call_id, reason = name, error = chain(fault), "a call could not be served: {fault}");
             fault.to_string()
         }
-        _ => fault.to_string(),
+        _ => {
+            // What the caller sent may stand in the fault's own words, and has no business in the log.
+            debug!(%call_id, reason = name, "a call was answered with {name}");
+            fault.to_string()
+        }
     };
+    let mut metadata = fault.metadata();
+    metadata.push(("call_id", call_id.clone()));
     let metadata: HashMap<_, _> =
-        metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+        metadata.into_iter().map(|(name, value)| (name.to_owned(), scrub(&value).into_owned())).collect();
+    let mut details = ErrorDetails::with_error_info(name, DOMAIN, metadata);
     if !fault.violations().is_empty() {
         details.set_bad_request(violations(fault));
     }
     if reason == Reason::ServerOverloaded {
         details.set_retry_info(Some(OVERLOAD_RETRY));
     }
-    Status::with_error_details(code(reason.kind()), shortened(&message, MESSAGE_CHARACTERS_MAX), details)
+    let mut status =
+        Status::with_error_details(code(reason.kind()), shortened(&message, MESSAGE_CHARACTERS_MAX), details);
+    if let Ok(call_id) = call_id.parse() {
+        status.metadata_mut().insert(CALL_ID, call_id);
+    }
+    status
 }
 
 /// The name of a reason as `ErrorInfo` has it, for example `INVALID_FIELD`.
@@ -70,10 +87,12 @@ fn violations(fault: &dyn Fault) -> Vec<FieldViolation> {
         .collect()
 }
 
+/// What a caller mistook for a field may be its key, and errors end in many logs.
 fn shortened(text: &str, characters: usize) -> String {
+    let text = scrub(text);
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }
 

@@ -41,7 +41,13 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     failpoint::arm()?;
     let config = settings(args)?;
-    telemetry::start_log(&config.log)?;
+    let telemetry = telemetry::start(&config)?;
+    let served = serve(config).await;
+    telemetry.end().await;
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = stop_signal()?;
     let directory = DataDirectory::open(&config.data.directory)?;
     let operator_key = directory.operator_key(config.operator.key.as_ref())?;
@@ -49,10 +55,9 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
     // A start that takes long can be ended too: it has acknowledged nothing.
     let running = tokio::select! {
         started = Running::start(config, directory, operator_key.secret, Arc::new(SystemClock)) => started?,
-        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        () = stop.cancelled() => return Ok(()),
     };
-    running.serve_until(stop.cancelled()).await?;
-    Ok(ExitCode::SUCCESS)
+    running.serve_until(stop.cancelled()).await
 }
 
 fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument as _, debug_span, instrument};
 use uuid::Uuid;
 
 use crate::failpoint::{self, Mutant};
@@ -96,6 +97,7 @@ impl Admission {
     }
 
     /// What [`Admission::admit`] would decide. Takes and keeps nothing.
+    #[instrument(level = "debug", skip_all, name = "check", target = "tollgate::admission")]
     pub async fn check(&self, subject: Subject<'_>, event: &Event) -> Result<Decision, AdmissionError> {
         let now = self.counters.now();
         check_time(event, Mode::Decide, now)?;
@@ -111,6 +113,7 @@ impl Admission {
 
     /// Decides about an event, and sends it to the journal. Between the charge and the queue nothing can come between: a caller
     /// that goes away half-way leaves nothing half-done.
+    #[instrument(level = "debug", skip_all, name = "admit", target = "tollgate::admission")]
     pub async fn admit(
         &self,
         subject: Subject<'_>,
@@ -181,8 +184,11 @@ impl Admission {
         demand: &Demand<'_>,
     ) -> Result<(Place<'_>, Charged), AdmissionError> {
         for _ in 0..LOADS_MAX {
-            let place = self.queue.place()?;
-            let charged = self.counters.charge(subject.tenant, subject.policy, demand).await?;
+            let place =
+                debug_span!(target: "tollgate::admission", "place").in_scope(|| self.queue.place())?;
+            let gate = debug_span!(target: "tollgate::admission", "gate");
+            let charged =
+                self.counters.charge(subject.tenant, subject.policy, demand).instrument(gate).await?;
             match charged {
                 // The place is given back first: what is loaded may need one of its own.
                 Charged::Missing => {
@@ -255,7 +261,8 @@ impl Admitted {
     /// Waits until it is durable, and answers.
     pub async fn finish(mut self) -> Result<Tracked, AdmissionError> {
         if let Some(commit) = self.commit {
-            self.tracked.kept = commit.wait().await?;
+            let wait = debug_span!(target: "tollgate::journal", "wait");
+            self.tracked.kept = commit.wait().instrument(wait).await?;
         }
         Ok(self.tracked)
     }

@@ -18,6 +18,7 @@ use crate::ledger::low_water::LowWater;
 use crate::ledger::spool::Spool;
 use crate::ledger::stamp::Position;
 use crate::time::Timestamp;
+use crate::trace::Origin;
 
 mod writer;
 
@@ -58,6 +59,7 @@ struct Entry {
     reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
     place: Timestamp,
     since: Instant,
+    origin: Origin,
 }
 
 /// How safely something is kept.
@@ -253,7 +255,8 @@ impl Place<'_> {
         reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
     ) {
         self.used = true;
-        let entry = Entry { record, mark, reply, place: self.at, since: Instant::now() };
+        let entry =
+            Entry { record, mark, reply, place: self.at, since: Instant::now(), origin: Origin::here() };
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.queue.failed.is_cancelled() {
             drop(waiting);

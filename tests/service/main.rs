@@ -4,10 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
 mod bad_input;
+mod canary;
 mod databases;
 mod flood;
 mod full_disk;
 mod http;
+mod listeners;
 mod logs;
 mod port;
 mod program;
@@ -16,4 +18,5 @@ mod reflection;
 mod retention;
 mod server;
 mod starts;
+mod telemetry;
 mod watch;

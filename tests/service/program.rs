@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tollgate_client::Client;
@@ -19,6 +20,8 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
+    /// A program that says much must not wait for a reader.
+    stderr: Option<JoinHandle<String>>,
 }
 
 /// What a program said until it ended.
@@ -48,7 +51,14 @@ pub(crate) fn with_file_limit(command: &Command, bytes: u64) -> Command {
 impl Program {
     pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { child: command.spawn().unwrap() }
+        let mut child = command.spawn().unwrap();
+        let mut lines = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            lines.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child, stderr: Some(stderr) }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -71,16 +81,16 @@ impl Program {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it has ended. It says little enough to fit into its pipes.
+    /// Waits until it has ended. What it says on the standard output is little enough to fit into its pipe.
     pub(crate) async fn ended(mut self) -> Ended {
         let began = Instant::now();
         while !self.has_ended() {
             assert!(began.elapsed() < PATIENCE, "the program does not end");
             tokio::time::sleep(POLL).await;
         }
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut stdout = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let stderr = self.stderr.take().unwrap().join().unwrap();
         Ended { status: self.child.wait().unwrap(), stdout, stderr }
     }
 }

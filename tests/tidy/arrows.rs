@@ -3,7 +3,7 @@
 use crate::source::{Source, expect_clean, files};
 
 /// Small words that everybody may use.
-const WORDS: [&str; 8] = ["cache", "failpoint", "fault", "id", "money", "store", "tasks", "time"];
+const WORDS: [&str; 9] = ["cache", "failpoint", "fault", "id", "money", "store", "tasks", "time", "trace"];
 /// The rooms in reading order.
 const ROOMS: [&str; 8] = ["gate", "ledger", "plans", "billing", "identity", "insight", "live", "jobs"];
 /// What only the door and the adapters name.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use tracing::instrument;
 
 use crate::adapters::sqlite::open::Database;
 use crate::store::{Document, Documents, Found, Inserted, Order, Replaced, Search, StoreError};
@@ -39,15 +40,18 @@ impl SqliteDocuments {
 
 #[async_trait]
 impl Documents for SqliteDocuments {
+    #[instrument(level = "debug", skip_all, name = "documents.insert", target = "tollgate::store")]
     async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
         self.database.write(move |db| insert(db, &document)).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get", target = "tollgate::store")]
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
         let id = id.to_owned();
         self.database.read(move |db| get(&mut by_id(db)?, kind, &id)).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get_many", target = "tollgate::store")]
     async fn get_many(
         &self,
         kind: &'static str,
@@ -62,6 +66,7 @@ impl Documents for SqliteDocuments {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get_by", target = "tollgate::store")]
     async fn get_by(
         &self,
         kind: &'static str,
@@ -80,10 +85,12 @@ impl Documents for SqliteDocuments {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.replace_many", target = "tollgate::store")]
     async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
         self.database.write(move |db| documents.iter().map(|document| replace(db, document)).collect()).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.delete", target = "tollgate::store")]
     async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.database
@@ -98,6 +105,7 @@ impl Documents for SqliteDocuments {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.find", target = "tollgate::store")]
     async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {
         let range = Range::of(&search);
         let (kind, index, order) = (search.kind, search.index, search.order);

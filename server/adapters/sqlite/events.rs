@@ -11,6 +11,7 @@ mod tenants;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tracing::instrument;
 
 use crate::adapters::sqlite::events::lists::Span;
 use crate::adapters::sqlite::events::tail::Tail;
@@ -65,6 +66,7 @@ impl SqliteEvents {
 
 #[async_trait]
 impl Events for SqliteEvents {
+    #[instrument(level = "debug", skip_all, name = "events.insert", target = "tollgate::store")]
     async fn insert(&self, rows: Vec<Row>) -> Result<Vec<InsertedRow>, StoreError> {
         self.write(move |events| {
             let (answer, arrived) =
@@ -79,6 +81,7 @@ impl Events for SqliteEvents {
         .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.amend", target = "tollgate::store")]
     async fn amend(&self, amendments: Vec<Amendment>) -> Result<Vec<Amended>, StoreError> {
         self.write(move |events| {
             events.database.write_now(|db| amendments::amend(db, &events.tail, &amendments))
@@ -86,11 +89,13 @@ impl Events for SqliteEvents {
         .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.refuse", target = "tollgate::store")]
     async fn refuse(&self, refusals: Vec<RefusalRow>) -> Result<(), StoreError> {
         let tenants = Arc::clone(&self.tenants);
         self.database.write(move |db| refusals::insert(db, &tenants, &refusals)).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.get", target = "tollgate::store")]
     async fn get(&self, keys: &[EventKey]) -> Result<Vec<Option<AmendedRow>>, StoreError> {
         // The tail first: what leaves it from here on is in the file by the time that is read.
         let places: Vec<_> = keys.iter().map(|key| (*key, self.tail.find(*key))).collect();
@@ -110,10 +115,12 @@ impl Events for SqliteEvents {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.amendment", target = "tollgate::store")]
     async fn amendment(&self, key: EventKey) -> Result<Option<Amendment>, StoreError> {
         self.database.read(move |db| amendments::get(db, key)).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.list", target = "tollgate::store")]
     async fn list(&self, search: EventSearch<'_>) -> Result<Vec<ListedRow>, StoreError> {
         let name = search.tenant.to_owned();
         let Some(tenant) = self.database.read(move |db| tenants::find(db, &name)).await? else {
@@ -129,6 +136,7 @@ impl Events for SqliteEvents {
         Ok(listed)
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.list_refusals", target = "tollgate::store")]
     async fn list_refusals(&self, search: EventSearch<'_>) -> Result<Vec<ListedRefusal>, StoreError> {
         let (name, span) = (Arc::<str>::from(search.tenant), Span::of(&search));
         let limit = i64::try_from(search.limit).unwrap_or(i64::MAX);
@@ -150,6 +158,7 @@ impl Events for SqliteEvents {
         .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.sync", target = "tollgate::store")]
     async fn sync(&self) -> Result<(), StoreError> {
         self.database.sync().await
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use prost::bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use tracing::instrument;
 
 use crate::adapters::sqlite::convert::{signed, unsigned};
 use crate::adapters::sqlite::open::{Database, Durability, Layout, OpenError, on_blocking_thread};
@@ -88,6 +89,7 @@ impl Journal for SqliteJournal {
         false
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.take_slot", target = "tollgate::store")]
     async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError> {
         // The lock of the data directory says that the last owner is gone.
         let taken = self.write(|db| take(db, SLOT)).await?;
@@ -95,6 +97,7 @@ impl Journal for SqliteJournal {
         Ok(taken)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.beat", target = "tollgate::store")]
     async fn beat(&self, epoch: Position, low_water: Timestamp) -> Result<(), JournalError> {
         let sealed =
             move |db: &Connection| Ok(newest_epoch(db, epoch.slot)? != epoch.epoch || is_sealed(db, epoch)?);
@@ -106,10 +109,12 @@ impl Journal for SqliteJournal {
         Ok(())
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.seal", target = "tollgate::store")]
     async fn seal(&self, epoch: Position) -> Result<Position, JournalError> {
         Ok(self.write(move |db| seal(db, epoch)).await?)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.slots", target = "tollgate::store")]
     async fn slots(&self) -> Result<Vec<Slot>, JournalError> {
         let Living { beat, low_water } = *self.living.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = move |db: &Connection| {
@@ -127,6 +132,7 @@ impl Journal for SqliteJournal {
         Ok(self.database.read(slots).await?)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.append", target = "tollgate::store")]
     async fn append(&self, batch: Batch) -> Result<(), JournalError> {
         let position = batch.position;
         // What is forgotten is taken too.
@@ -134,14 +140,17 @@ impl Journal for SqliteJournal {
         if self.write(insert).await? { Ok(()) } else { Err(JournalError::Taken(position)) }
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.read", target = "tollgate::store")]
     async fn read(&self, after: Position, bytes_max: usize) -> Result<Vec<Batch>, JournalError> {
         Ok(self.database.read(move |db| read(db, after, bytes_max)).await?)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.head", target = "tollgate::store")]
     async fn head(&self, slot: u32) -> Result<Position, JournalError> {
         Ok(self.database.read(move |db| head(db, slot)).await?)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.trim", target = "tollgate::store")]
     async fn trim(&self, through: Position) -> Result<(), JournalError> {
         Ok(self.write(move |db| trim(db, through)).await?)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prost::Message;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use tracing::instrument;
 
 use crate::adapters::sqlite::convert::{signed, unsigned};
 use crate::adapters::sqlite::open::Database;
@@ -46,6 +47,7 @@ impl SqliteRollups {
 
 #[async_trait]
 impl Rollups for SqliteRollups {
+    #[instrument(level = "debug", skip_all, name = "rollups.get", target = "tollgate::store")]
     async fn get(&self, keys: &[RollupKey]) -> Result<Vec<Option<StoredRollup>>, StoreError> {
         let keys = keys.to_vec();
         self.database
@@ -59,10 +61,12 @@ impl Rollups for SqliteRollups {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "rollups.replace", target = "tollgate::store")]
     async fn replace(&self, rollups: Vec<StoredRollup>) -> Result<Vec<bool>, StoreError> {
         self.database.write(move |db| rollups.iter().map(|rollup| replace(db, rollup)).collect()).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "rollups.range", target = "tollgate::store")]
     async fn range(
         &self,
         tenant: &str,

@@ -10,6 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::api::http::answer::Answer;
 use crate::api::http::request::field_name;
+use crate::api::status::CALL_ID;
 
 /// A refusal or a fault as `application/problem+json`.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,8 @@ pub(in crate::api) struct Problem {
     body: Body,
     #[serde(skip)]
     retry_after_seconds: Option<u64>,
+    #[serde(skip)]
+    call_id: Option<HeaderValue>,
 }
 
 /// A refusal has all that an answer has, its reason too.
@@ -52,6 +55,7 @@ impl Problem {
             violations: Vec::new(),
             body: Body::Fault { reason: reason.to_owned() },
             retry_after_seconds: None,
+            call_id: None,
         }
     }
 
@@ -76,6 +80,8 @@ impl Problem {
         let delay = details.retry_info().and_then(|retry| retry.retry_delay);
         problem.retry_after_seconds =
             delay.map(|delay| delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1));
+        problem.call_id =
+            fault.metadata().get(CALL_ID).and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         problem
     }
 
@@ -95,6 +101,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(call_id) = self.call_id.clone() {
+            headers.insert(CALL_ID, call_id);
         }
         let mut response = (status, headers, Json(self)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

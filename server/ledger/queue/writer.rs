@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost::bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, debug_span, error, info, warn};
 
 use super::{Entry, Kept, PATIENCE, Queue, QueueError, chain, encode, reply};
 use crate::failpoint::{self, Mutant, Point};
@@ -12,6 +12,7 @@ use crate::gate::counters::Counters;
 use crate::ledger::journal::{Batch, Journal, JournalError};
 use crate::ledger::spool::{Spool, SpoolError};
 use crate::store::StoreError;
+use crate::trace;
 
 /// How long callers wait for a journal that does not answer before their records are spooled.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -95,10 +96,16 @@ impl<'a> Writer<'a> {
         let batch = self.next_batch(encode(&entries));
         let position = batch.position;
         failpoint::reached(Point::BeforeAppend);
-        let appended = match self.spool {
-            Some(_) => within(JOURNAL_PATIENCE, self.journal.append(batch.clone())).await,
-            None => self.patiently(batch.clone(), &mut entries).await,
+        // Work for all who wait: a trace of its own that points to each of them.
+        let span = debug_span!(target: "tollgate::journal", "commit", records = entries.len());
+        trace::link(&span, entries.iter().map(|entry| &entry.origin));
+        let append = async {
+            match self.spool {
+                Some(_) => within(JOURNAL_PATIENCE, self.journal.append(batch.clone())).await,
+                None => self.patiently(batch.clone(), &mut entries).await,
+            }
         };
+        let appended = append.instrument(span).await;
         failpoint::reached(Point::AfterAppend);
         match (appended, self.spool) {
             (Ok(()), _) => {}
