@@ -69,8 +69,10 @@ impl std::fmt::Debug for Telemetry {
     }
 }
 
-/// Begins to speak: the log, and where the settings say so, Sentry and traces. No secret comes into any of them: those are
-/// kept in types that do not print, and what looks like one is struck out all the same. A runtime must be there.
+/// Begins to speak: the log, and where the settings say so, Sentry and traces. A runtime must be there.
+///
+/// No secret comes into any of them: those are kept in types that do not print, and what looks like one in a line is struck
+/// out all the same.
 pub fn start(config: &Config) -> Result<Telemetry, TelemetryError> {
     let mut layers = vec![log(&config.log)?];
     let reporter = config.sentry.dsn().map(|dsn| Reporter::new(&config.sentry, dsn)).transpose()?;

@@ -33,8 +33,8 @@ const REST_MAX: Duration = Duration::from_secs(3_600);
 pub(super) struct Mailbox(SyncSender<Job>);
 
 enum Job {
-    Send(Envelope),
-    /// Everything before was sent when this is dropped.
+    Send(Box<Envelope>),
+    /// Everything before was sent when this is answered.
     Flush(SyncSender<()>),
 }
 
@@ -60,7 +60,7 @@ impl Mailbox {
 impl Transport for Mailbox {
     fn send_envelope(&self, envelope: Envelope) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.0.try_send(Job::Send(envelope))
+            self.0.try_send(Job::Send(Box::new(envelope)))
         {
             lost();
         }

@@ -47,7 +47,12 @@ pub async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, Panicked> {
 }
 
 fn text(panic: &PanicHookInfo<'_>) -> String {
-    let said = panic.payload_as_str().unwrap_or("it says nothing");
+    let payload = panic.payload();
+    let said = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("it says nothing");
     panic
         .location()
         .map_or_else(|| said.to_owned(), |place| format!("{said} ({}:{})", place.file(), place.line()))
