@@ -57,8 +57,10 @@ fn strange_words(source: &Source) -> Vec<String> {
 fn hosts(text: &str) -> impl Iterator<Item = &str> {
     let links = text.split("https://").skip(1).chain(text.split("http://").skip(1));
     links.map(|link| {
-        let end = link.find(|letter: char| !(letter.is_ascii_alphanumeric() || ".-[:]_".contains(letter)));
-        let host = link.get(..end.unwrap_or(link.len())).unwrap_or_default();
+        let end = link.find(|letter: char| !(letter.is_ascii_alphanumeric() || ".-[:]_@".contains(letter)));
+        let place = link.get(..end.unwrap_or(link.len())).unwrap_or_default();
+        // What stands before an `@` is whom the link is for.
+        let host = place.rsplit('@').next().unwrap_or_default();
         let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
         host.trim_end_matches(['.', ':'])
     })
