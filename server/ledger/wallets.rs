@@ -95,7 +95,7 @@ impl Wallets {
         let nothing = Event { weight: 1, ..Event::default() };
         // Asking for the limits posts the period's allowance, if nobody has needed it yet.
         self.admission.limits(Subject { tenant, policy, api_key: None }, &nothing).await?;
-        self.loader.settled().await.map_err(LoadError::from)?;
+        self.loader.settled().await?;
         Ok(self.loader.account(tenant).await.map_err(LoadError::from)?)
     }
 

@@ -69,7 +69,7 @@ fn runner(store: &Store, job: &Arc<Slow>, tasks: &Tasks) -> Arc<Runner> {
 /// The runs of the one job, newest first, once that many have ended.
 async fn ended(runner: &Runner, count: usize) -> Vec<Run> {
     loop {
-        let runs = runner.list().await.unwrap().remove(0).runs;
+        let runs = runner.list().await.expect("a list").remove(0).runs;
         if runs.iter().filter(|run| run.ended_at.is_some()).count() >= count {
             return runs;
         }
