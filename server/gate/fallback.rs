@@ -1,10 +1,6 @@
 //! What decides while the counters are away: which limits hold, and with how much of what they allow (design §5).
 
-
-
 use serde::Deserialize;
-
-
 
 /// What a limit does while the counters are away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -33,15 +33,5 @@ pub fn end(held: &[Burn], at: Timestamp, price_micros: i64, period: Period) -> E
     let (paid, released) = credit::split(held, price_micros);
     let overage_micros = price_micros.saturating_sub(credit::total(&paid));
     let excess = Vec::new();
-    EndDecision {
-        at,
-        epoch: 0,
-        number: 0,
-        period,
-        paid,
-        released,
-        excess,
-        overage_micros,
-        balance_micros: 0,
-    }
+    EndDecision { at, epoch: 0, number: 0, period, paid, released, excess, overage_micros, balance_micros: 0 }
 }

@@ -226,7 +226,8 @@ fn replay(
     let mut decision = match found.answer {
         Answer::Charge(decision) => decision,
         Answer::Plain | Answer::Extension { .. } | Answer::End(_) => {
-            let mut decision = Box::new(remembered::decision(&tenant.state, policy, found.at, found.price_micros));
+            let mut decision =
+                Box::new(remembered::decision(&tenant.state, policy, found.at, found.price_micros));
             if let Effect::Hold { reservation, .. } = demand.effect {
                 decision.expires_at = tenant.state.reservations.get(reservation).map(|hold| hold.expires_at);
             }

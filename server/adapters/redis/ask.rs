@@ -156,7 +156,11 @@ fn put_limit(out: &mut Writer, limit: Asked<'_>, demand: &Demand<'_>) {
         RateKind::Bucket { burst } => Some(burst),
         RateKind::Sliding | RateKind::Fixed => None,
     };
-    out.whole(kind(rate.kind.limit_kind())).whole(rate.window).whole(rate.limit).maybe(burst).text(&rate.name);
+    out.whole(kind(rate.kind.limit_kind()))
+        .whole(rate.window)
+        .whole(rate.limit)
+        .maybe(burst)
+        .text(&rate.name);
     match (rate.scope, demand.call.api_key) {
         (Scope::ApiKey, Some(key)) => out.list(1).text(key),
         (Scope::Consumer, _) => put_members(out, demand.call.consumers),

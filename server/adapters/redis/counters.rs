@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::adapters::redis::RedisError;
 use crate::adapters::redis::ask::{self, Asked};
 use crate::adapters::redis::link::{LinkError, Order};
 use crate::adapters::redis::nodes::Nodes;
@@ -20,7 +21,6 @@ use crate::adapters::redis::scripts::Kind;
 use crate::adapters::redis::told::{self, Answer, Marked};
 use crate::adapters::redis::upkeep;
 use crate::adapters::redis::wire::Reader;
-use crate::adapters::redis::RedisError;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
     Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,

@@ -3,7 +3,6 @@
 -- Asked: {now, event, payload, reservation, price, kind, period_start, period_end}.
 local event, payload, id, price = ask[2], ask[3], ask[4], ask[5]
 if not load() then return pack({'missing', now}) end
-if is_due() then look_after() end
 
 local mark, is_abandoned = mark_of(event)
 if mark then

@@ -8,7 +8,9 @@ use deadpool_redis::redis::{self, ErrorKind, ServerErrorKind};
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
     /// The setting is no address.
-    #[error("`redis.url` is no address of a Redis server: it is redis://[user:password@]host:port, or rediss:// with TLS")]
+    #[error(
+        "`redis.url` is no address of a Redis server: it is redis://[user:password@]host:port, or rediss:// with TLS"
+    )]
     Url,
     /// The certificates cannot be read.
     #[error("the certificates of `redis.ca_file`, `{}`, cannot be used", path.display())]

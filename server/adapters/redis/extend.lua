@@ -3,7 +3,6 @@
 -- Asked: {now, event, payload, reservation, ttl, additional, period_start, period_end, latest}.
 local event, payload, id, additional = ask[2], ask[3], ask[4], ask[6]
 if not load() then return pack({'missing', now}) end
-if is_due() then look_after() end
 
 local mark, is_abandoned = mark_of(event)
 if mark and not is_abandoned then

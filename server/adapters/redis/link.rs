@@ -180,7 +180,8 @@ impl Link {
         }
         if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
             // A server that became a replica, or lost its cluster, may come back as another one: we ask who it is.
-            let is_other = [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown, ServerErrorKind::ClusterDown];
+            let is_other =
+                [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown, ServerErrorKind::ClusterDown];
             if is_other.into_iter().any(|kind| is(&error, kind)) {
                 self.lost(live);
             }

@@ -37,13 +37,6 @@ local function installed(found)
   return true
 end
 
-local function load()
-  local found = call('HMGET', key, 'i', 'h', 'g')
-  if not installed(found) then return false end
-  grants = unpacked(found[3])
-  return true
-end
-
 local function save()
   call('HSET', key, 'h', pack(head), 'g', pack(grants))
 end
@@ -85,6 +78,14 @@ local function look_after()
   call('PEXPIRE', key, LIFE)
   call('PEXPIRE', key .. ':m:' .. life, LIFE_BESIDE)
   call('PEXPIRE', key .. ':f:' .. life, LIFE_BESIDE)
+end
+
+local function load()
+  local found = call('HMGET', key, 'i', 'h', 'g')
+  if not installed(found) then return false end
+  grants = unpacked(found[3])
+  if is_due() then look_after() end
+  return true
 end
 
 -- A mark is {payload, at, price, durable, answer}; the answer is false where price and time say all.

@@ -53,14 +53,17 @@ pub(super) async fn shares(
     let shares = shares.ok_or(unknown)?;
     let covered: u32 = shares.iter().map(|(first, last, _)| u32::from(last.saturating_sub(*first)) + 1).sum();
     if covered < u32::from(SLOTS) {
-        return Err(RedisError::Unreachable { reason: format!("the cluster serves {covered} slots of {SLOTS}") });
+        return Err(RedisError::Unreachable {
+            reason: format!("the cluster serves {covered} slots of {SLOTS}"),
+        });
     }
     Ok(shares)
 }
 
 fn share(range: redis::Value, here: &str) -> Option<Share> {
     let redis::Value::Array(parts) = range else { return None };
-    let [first, last, master, ..] = <[redis::Value; 3]>::try_from(parts.into_iter().take(3).collect::<Vec<_>>()).ok()?;
+    let [first, last, master, ..] =
+        <[redis::Value; 3]>::try_from(parts.into_iter().take(3).collect::<Vec<_>>()).ok()?;
     let redis::Value::Array(master) = master else { return None };
     let mut master = master.into_iter();
     let host: Option<String> = FromRedisValue::from_redis_value(master.next()?).ok()?;

@@ -265,7 +265,17 @@ impl Marked {
         };
         let Change { epoch, number, period } = change;
         let balance_micros = 0;
-        Box::new(EndDecision { at, epoch, number, period, paid, released, excess, overage_micros, balance_micros })
+        Box::new(EndDecision {
+            at,
+            epoch,
+            number,
+            period,
+            paid,
+            released,
+            excess,
+            overage_micros,
+            balance_micros,
+        })
     }
 }
 

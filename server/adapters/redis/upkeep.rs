@@ -36,8 +36,7 @@ impl<'a> Installation<'a> {
 
     /// What is asked, one after the other.
     pub(super) fn parts(&self, time: Option<Timestamp>) -> Vec<Vec<u8>> {
-        let mut parts: Vec<_> =
-            self.state.marks.chunks(PART).map(|marks| self.marks(time, marks)).collect();
+        let mut parts: Vec<_> = self.state.marks.chunks(PART).map(|marks| self.marks(time, marks)).collect();
         let (mut whole, mut members, mut logs) = (Vec::new(), Members::new(), Logs::new());
         for (id, counter) in self.state.counters.iter() {
             let name = [&id.limit.0.to_be_bytes()[..], id.member.as_bytes()].concat();
@@ -132,11 +131,7 @@ pub(super) fn grant(time: Option<Timestamp>, grant: &Grant) -> Vec<u8> {
     out.take()
 }
 
-pub(super) fn expired(
-    time: Option<Timestamp>,
-    reservations: &[Arc<str>],
-    grants: &[Arc<str>],
-) -> Vec<u8> {
+pub(super) fn expired(time: Option<Timestamp>, reservations: &[Arc<str>], grants: &[Arc<str>]) -> Vec<u8> {
     let mut out = begin(time, "expired", 2);
     for ids in [reservations, grants] {
         out.list(ids.len());

@@ -194,7 +194,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_were_written() {
-        for number in [0, 1, 127, 128, 255, 65_535, 65_536, u32::MAX.into(), NUMBER_MAX, -1, -129, -NUMBER_MAX] {
+        for number in
+            [0, 1, 127, 128, 255, 65_535, 65_536, u32::MAX.into(), NUMBER_MAX, -1, -129, -NUMBER_MAX]
+        {
             let bytes = Writer::new().whole(number).take();
             assert_eq!(Reader::new(&bytes).whole(), Some(number));
         }
