@@ -2,4 +2,5 @@
 
 pub mod memory;
 pub mod mqtt;
+pub mod redis;
 pub mod sqlite;

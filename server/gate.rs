@@ -6,6 +6,7 @@ pub mod counters;
 pub mod credit;
 pub mod decide;
 pub mod decision;
+pub mod fallback;
 #[cfg(test)]
 mod fixture;
 pub mod gates;
@@ -16,6 +17,7 @@ pub mod pattern;
 pub mod period;
 pub mod policy;
 pub mod price;
+pub mod remembered;
 pub mod state;
 mod steps;
 pub mod table;

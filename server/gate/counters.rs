@@ -255,12 +255,16 @@ pub enum CountersError {
     /// Their store cannot be reached.
     #[error("the counters cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// They have too much to do.
+    #[error("too many decisions wait for the counters")]
+    Full,
 }
 
 impl Fault for CountersError {
     fn reason(&self) -> Reason {
         match self {
             Self::Unreachable(_) => Reason::StoreUnavailable,
+            Self::Full => Reason::ServerOverloaded,
         }
     }
 }

@@ -78,6 +78,11 @@ impl CounterTable {
     /// Puts a counter in its place; what was there is gone.
     pub fn insert(&mut self, id: &CounterId, counter: Counter) {
         let free_at = counter.free_by();
+        self.insert_until(id, counter, free_at);
+    }
+
+    /// The same, for a counter of which it is known when a member is wholly free again.
+    pub fn insert_until(&mut self, id: &CounterId, counter: Counter, free_at: Timestamp) {
         let place =
             self.place(id.limit, &id.member, || Counter::Quota { period_start: Timestamp::EPOCH, used: 0 });
         *place.counter = counter;
@@ -226,7 +231,8 @@ impl Counter {
     }
 
     /// A moment at which it is wholly free, whatever its limit.
-    fn free_by(&self) -> Timestamp {
+    #[must_use]
+    pub fn free_by(&self) -> Timestamp {
         match self {
             Self::Sliding(log) => {
                 log.newest().map_or(Timestamp::EPOCH, |newest| newest.plus(SLIDING_WINDOW_MAX))

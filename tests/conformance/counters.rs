@@ -1,8 +1,11 @@
 //! The contract of `Counters`.
 
+mod chance;
 mod charge;
 mod race;
+mod redis;
 mod reservation;
+mod shared;
 mod upkeep;
 
 use std::sync::Arc;
@@ -23,15 +26,23 @@ const NOON: Timestamp = Timestamp::from_micros(1_793_534_400_000_000);
 /// The tenant of most cases.
 const ACME: &str = "acme";
 
+/// One adapter under test: its name, itself, and the clock it goes by.
+type Adapter = (&'static str, Arc<dyn Counters>, Arc<ManualClock>);
+
 /// Every adapter, with nobody installed, and the clock it goes by, at noon.
-fn adapters() -> Vec<(&'static str, Arc<dyn Counters>, Arc<ManualClock>)> {
+async fn adapters() -> Vec<Adapter> {
     let clock = Arc::new(ManualClock::at(NOON));
-    vec![("memory", Arc::new(MemoryCounters::new(clock.clone())), clock)]
+    let mut adapters: Vec<Adapter> = vec![("memory", Arc::new(MemoryCounters::new(clock.clone())), clock)];
+    for (name, url) in redis::servers() {
+        let clock = Arc::new(ManualClock::at(NOON));
+        adapters.push((name, redis::private(url, &clock).await, clock));
+    }
+    adapters
 }
 
 /// Every adapter, with acme installed and with this many free micro-credits.
-async fn installed(micros: i64) -> Vec<(&'static str, Arc<dyn Counters>, Arc<ManualClock>)> {
-    let adapters = adapters();
+async fn installed(micros: i64) -> Vec<Adapter> {
+    let adapters = adapters().await;
     for (_, counters, _) in &adapters {
         counters.install(ACME, State::default()).await.expect("the counters answer");
         if micros > 0 {

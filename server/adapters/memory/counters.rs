@@ -15,10 +15,10 @@ use crate::gate::counters::{
 };
 use crate::gate::credit;
 use crate::gate::decide::{self, Outcome};
-use crate::gate::decision::{Burn, Decision, Verdict};
+use crate::gate::decision::{Decision, Verdict};
 use crate::gate::hold::{self, Ending, Extension};
-use crate::gate::period::Period;
 use crate::gate::policy::Policy;
+use crate::gate::remembered;
 use crate::gate::state::{EndKind, Grant, Reservation, State};
 use crate::time::{Clock, Timestamp};
 
@@ -226,7 +226,8 @@ fn replay(
     let mut decision = match found.answer {
         Answer::Charge(decision) => decision,
         Answer::Plain | Answer::Extension { .. } | Answer::End(_) => {
-            let mut decision = remembered(&tenant.state, policy, found.at, found.price_micros);
+            let mut decision =
+                Box::new(remembered::decision(&tenant.state, policy, found.at, found.price_micros));
             if let Effect::Hold { reservation, .. } = demand.effect {
                 decision.expires_at = tenant.state.reservations.get(reservation).map(|hold| hold.expires_at);
             }
@@ -256,7 +257,7 @@ fn replay_extension(
     let Some(reservation) = tenant.state.reservations.get(extend.reservation) else {
         return Extended::Gone(Gone::Unknown);
     };
-    let mut decision = remembered(&tenant.state, policy, found.at, found.price_micros);
+    let mut decision = Box::new(remembered::decision(&tenant.state, policy, found.at, found.price_micros));
     decision.balance_micros = tenant.state.balance(policy, now);
     decision.expires_at = Some(reservation.expires_at);
     let (held_micros, expires_at) = (credit::total(&reservation.held), reservation.expires_at);
@@ -286,7 +287,8 @@ fn replay_end(
         Answer::End(done) => done,
         Answer::Plain | Answer::Charge(_) | Answer::Extension { .. } => {
             let held = reservation.map_or(&[][..], |reservation| &reservation.held);
-            Box::new(remembered_end(held, &found, tenant.state.period_at(policy, found.at)))
+            let period = tenant.state.period_at(policy, found.at);
+            Box::new(remembered::end(held, found.at, found.price_micros, period))
         }
     };
     done.balance_micros = balance_micros;
@@ -297,42 +299,6 @@ fn replay_end(
         keep(marks, end.event, end.payload, found.price_micros, Answer::End(done.clone()), now);
     }
     Ended::Done { end: done, replayed: true, durable: found.durable }
-}
-
-/// What is still known of an end that an installation brought: how much was paid, released and charged above the hold.
-fn remembered_end(held: &[Burn], found: &Found, period: Period) -> EndDecision {
-    let (paid, released) = credit::split(held, found.price_micros);
-    let overage_micros = found.price_micros.saturating_sub(credit::total(&paid));
-    let excess = Vec::new();
-    EndDecision {
-        at: found.at,
-        epoch: 0,
-        number: 0,
-        period,
-        paid,
-        released,
-        excess,
-        overage_micros,
-        balance_micros: 0,
-    }
-}
-
-/// What is still known of a decision that is durable.
-fn remembered(state: &State, policy: &Policy, at: Timestamp, price_micros: i64) -> Box<Decision> {
-    Box::new(Decision {
-        verdict: Verdict::Allowed,
-        at,
-        epoch: 0,
-        number: 0,
-        limits: Vec::new(),
-        charges: Vec::new(),
-        burns: Vec::new(),
-        overage_micros: 0,
-        price_micros,
-        balance_micros: None,
-        period: state.period_at(policy, at),
-        expires_at: None,
-    })
 }
 
 fn gone(reservation: Option<&Reservation>) -> Gone {

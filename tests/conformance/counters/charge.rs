@@ -17,7 +17,7 @@ use super::{
 
 #[tokio::test]
 async fn a_tenant_that_is_not_installed_is_missing_never_zero() {
-    for (name, counters, _) in adapters() {
+    for (name, counters, _) in adapters().await {
         let charged = counters.charge(ACME, &policy(), &demand(1, 0)).await.unwrap();
         assert!(matches!(charged, Charged::Missing), "{name}");
         assert!(!counters.grant(ACME, grant("gift", 1)).await.unwrap());

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
+use tokio::runtime::Runtime;
 use tollgate::gate::call::Demand;
 use tollgate::gate::counters::{Charged, Counters};
 use tollgate::gate::decision::Verdict;
@@ -14,14 +15,15 @@ const CALLERS: usize = 50;
 
 /// How many of fifty callers that start together, each on a thread of its own, get what `passes` looks for.
 fn race(
-    counters: &Arc<dyn Counters>,
+    runtime: &Runtime,
+    counters: &[Arc<dyn Counters>],
     policy: &Policy,
     ask: impl Fn(usize) -> Demand<'static> + Sync,
     passes: impl Fn(&Charged) -> bool + Sync,
 ) -> usize {
     let start = Barrier::new(CALLERS);
     let caller = |number: usize| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let counters = &counters[number % counters.len()];
         start.wait();
         passes(&runtime.block_on(counters.charge(ACME, policy, &ask(number))).expect("the counters answer"))
     };
@@ -36,9 +38,9 @@ fn is_allowed(charged: &Charged) -> bool {
     matches!(charged, Charged::Decided(decision) if decision.verdict == Verdict::Allowed)
 }
 
-fn ready(micros: i64) -> Vec<Arc<dyn Counters>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(installed(micros)).into_iter().map(|(_, counters, _)| counters).collect()
+/// A runtime that lives as long as the adapters do, which may have connections in it.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 #[test]
@@ -50,19 +52,22 @@ fn of_fifty_callers_on_a_limit_of_five_exactly_five_pass() {
         (with_quota(5), 0, 0),
         (policy(), 2, 11),
     ] {
-        for counters in ready(credits) {
+        let runtime = runtime();
+        for (name, counters, _) in runtime.block_on(installed(credits)) {
             let ask = |number: usize| demand(u128::try_from(number).unwrap() + 1, price);
-            assert_eq!(race(&counters, &policy, ask, is_allowed), 5, "{policy:?}");
+            assert_eq!(race(&runtime, &[counters], &policy, ask, is_allowed), 5, "{name}: {policy:?}");
         }
     }
 }
 
 #[test]
 fn of_fifty_copies_of_one_call_one_is_charged_and_all_get_its_answer() {
-    for counters in ready(100) {
+    let runtime = runtime();
+    for (name, counters, _) in runtime.block_on(installed(100)) {
+        let counters = [counters];
         let first = |charged: &Charged| matches!(charged, Charged::Decided(decision) if decision.number == 2);
-        assert_eq!(race(&counters, &policy(), |_| demand(7, 2), first), 1);
+        assert_eq!(race(&runtime, &counters, &policy(), |_| demand(7, 2), first), 1, "{name}");
         let again = |charged: &Charged| matches!(charged, Charged::Replayed { decision, .. } if decision.balance_micros == Some(98));
-        assert_eq!(race(&counters, &policy(), |_| demand(7, 2), again), CALLERS);
+        assert_eq!(race(&runtime, &counters, &policy(), |_| demand(7, 2), again), CALLERS, "{name}");
     }
 }

@@ -199,7 +199,7 @@ async fn an_end_that_was_abandoned_is_said_anew_while_the_reservation_would_live
 #[tokio::test]
 async fn an_end_that_the_ledger_brought_answers_a_retry() {
     let name: &Arc<str> = &Arc::from("res_1");
-    for (adapter, counters, _) in adapters() {
+    for (adapter, counters, _) in adapters().await {
         let held = vec![Burn { grant: Arc::from("gift"), micros: 6 }];
         let ended = Some(ReservationEnd { kind: EndKind::Settled, at: NOON });
         let reservation =

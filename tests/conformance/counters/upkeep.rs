@@ -19,7 +19,7 @@ fn month() -> CounterId {
 
 #[tokio::test]
 async fn what_the_ledger_knows_is_installed_once_and_counts_on() {
-    for (name, counters, _) in adapters() {
+    for (name, counters, _) in adapters().await {
         let period = policy().period.containing(NOON);
         let mut state = State { epoch: 7, number: 41, period: Some(period), ..State::default() };
         state.counters.insert(&month(), Counter::Quota { period_start: period.start, used: 3 });

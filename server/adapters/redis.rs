@@ -1,0 +1,17 @@
+//! The counters in Redis (or Valkey, or a cluster of either): one script call a decision.
+//!
+//! A tenant's keys begin with `tg:{tenant}` and lie in one slot. The scripts decide and change; what they saw is answered,
+//! and the refusal, the limits and the balance are worked out of it by the gate's own rules, so that these stand once.
+
+mod ask;
+pub mod counters;
+mod error;
+mod link;
+mod nodes;
+mod scripts;
+mod start;
+mod told;
+mod upkeep;
+mod wire;
+
+pub use error::RedisError;

@@ -1,0 +1,212 @@
+//! The connection to one server: all calls of the process share it, and the driver writes together what waits together.
+//!
+//! A connection knows who the server is (rule N): its run id and replication id, read before the first script is sent. A
+//! connection that was lost is never mended but made anew, so that no script is sent under an identity that was another
+//! server's. While there is none, calls fail at once; one attempt each 100 ms looks whether the server is back.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{self, AsyncConnectionConfig, Client, ErrorKind, ServerErrorKind, Value};
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use crate::adapters::redis::RedisError;
+use crate::adapters::redis::scripts::Kind;
+use crate::adapters::redis::start;
+use crate::tasks::Tasks;
+
+/// Calls that may wait for one server. Further ones are turned away before memory grows.
+const IN_FLIGHT_MAX: usize = 8_192;
+/// Calls that may wait to be written.
+const QUEUE: usize = 1_024;
+/// Bytes that are written at once.
+const WRITE_BYTES: usize = 64 << 10;
+/// How long between two attempts to reach a server that is away.
+const ATTEMPT_EVERY: Duration = Duration::from_millis(100);
+
+/// The connection to one server.
+pub(super) struct Link {
+    client: Client,
+    address: String,
+    connect_timeout: Duration,
+    tasks: Tasks,
+    live: Mutex<Option<Live>>,
+    is_connecting: AtomicBool,
+    in_flight: Semaphore,
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    identity: Arc<str>,
+}
+
+/// A script to run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order<'a> {
+    /// Which.
+    pub(super) kind: Kind,
+    /// The tenant's key.
+    pub(super) key: &'a str,
+    /// What is asked.
+    pub(super) ask: &'a [u8],
+    /// How long to wait.
+    pub(super) patience: Duration,
+}
+
+/// Why a script has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    /// There is no connection now. Nothing was sent.
+    #[error("there is no connection to Redis at {0}")]
+    Down(String),
+    /// Too many calls wait. Nothing was sent.
+    #[error("too many calls wait for Redis")]
+    Full,
+    /// The key is at another server of the cluster. Nothing was done.
+    #[error("the key is at {0} now")]
+    Moved(String),
+    /// It was sent, and what became of it is not known.
+    #[error("Redis did not answer")]
+    Lost(#[source] redis::RedisError),
+    /// The script was not run to its end.
+    #[error("Redis refused a script")]
+    Refused(#[source] redis::RedisError),
+    /// The clock was in no period that we told of. Nothing was done.
+    #[error("the clock of Redis moves between billing periods")]
+    Unsettled,
+    /// The script answered what it never should.
+    #[error("a script answered in an unknown form")]
+    Answer,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    pub(super) fn new(client: Client, connect_timeout: Duration, tasks: &Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            address: client.get_connection_info().addr().to_string(),
+            client,
+            connect_timeout,
+            tasks: tasks.clone(),
+            live: Mutex::default(),
+            is_connecting: AtomicBool::new(false),
+            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+        })
+    }
+
+    /// Connects now, and says why not.
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.connect_timeout))
+            .set_pipeline_buffer_size(QUEUE)
+            .set_write_backpressure_boundary(WRITE_BYTES);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&settings);
+        let mut connection = connecting.await.map_err(|error| RedisError::of(&error, "AUTH"))?;
+        let identity = start::identity(&mut connection).await?;
+        for kind in Kind::ALL {
+            let loaded = kind.script().load_async(&mut connection).await;
+            loaded.map_err(|error| RedisError::of(&error, "SCRIPT LOAD"))?;
+        }
+        *self.lock() = Some(Live { connection: connection.clone(), identity });
+        Ok(connection)
+    }
+
+    /// Connects in the background, unless that is under way.
+    pub(super) fn connect_soon(self: &Arc<Self>) {
+        if self.is_connecting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let link = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let stopping = link.tasks.stopping();
+            while let Err(error) = link.connect().await {
+                warn!(error = %error, "Redis at {} is away: {error}", link.address);
+                tokio::select! {
+                    () = tokio::time::sleep(ATTEMPT_EVERY) => {}
+                    () = stopping.cancelled() => return,
+                }
+            }
+            info!("Redis at {} is connected", link.address);
+            link.is_connecting.store(false, Ordering::SeqCst);
+        });
+    }
+
+    /// Runs a script.
+    pub(super) async fn run(self: &Arc<Self>, order: Order<'_>) -> Result<Vec<u8>, LinkError> {
+        let _permit = self.in_flight.try_acquire().map_err(|_| LinkError::Full)?;
+        let Some(mut live) = self.lock().clone() else {
+            self.connect_soon();
+            return Err(LinkError::Down(self.address.clone()));
+        };
+        live.connection.set_response_timeout(order.patience);
+        match self.send(&mut live, order).await {
+            // Somebody has emptied the server's cache of scripts.
+            Err(LinkError::Refused(error)) if is(&error, ServerErrorKind::NoScript) => {
+                let loaded = order.kind.script().load_async(&mut live.connection).await;
+                loaded.map_err(LinkError::Lost)?;
+                self.send(&mut live, order).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn send(self: &Arc<Self>, live: &mut Live, order: Order<'_>) -> Result<Vec<u8>, LinkError> {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(order.kind.script().get_hash()).arg(1).arg(order.key).arg(&*live.identity).arg(order.ask);
+        match live.connection.send_packed_command(&command).await {
+            Ok(Value::BulkString(answer)) => Ok(answer),
+            Ok(Value::ServerError(error)) => Err(self.failed(live, error.into())),
+            Ok(_) => Err(LinkError::Answer),
+            Err(error) => Err(self.failed(live, error)),
+        }
+    }
+
+    fn failed(self: &Arc<Self>, live: &Live, error: redis::RedisError) -> LinkError {
+        if is(&error, ServerErrorKind::Moved)
+            && let Some((address, _)) = error.redirect_node()
+        {
+            return LinkError::Moved(address.to_owned());
+        }
+        if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
+            // A server that became a replica, or lost its cluster, may come back as another one: we ask who it is.
+            let is_other =
+                [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown, ServerErrorKind::ClusterDown];
+            if is_other.into_iter().any(|kind| is(&error, kind)) {
+                self.lost(live);
+            }
+            return LinkError::Refused(error);
+        }
+        self.lost(live);
+        LinkError::Lost(error)
+    }
+
+    /// Lets go the connection, if it is still the one in use, and makes another.
+    fn lost(self: &Arc<Self>, lost: &Live) {
+        let mut live = self.lock();
+        if live.as_ref().is_some_and(|live| Arc::ptr_eq(&live.identity, &lost.identity)) {
+            *live = None;
+            drop(live);
+            self.connect_soon();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Live>> {
+        // What it guards is replaced as a whole.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is(error: &redis::RedisError, kind: ServerErrorKind) -> bool {
+    error.kind() == ErrorKind::Server(kind)
+}
