@@ -104,3 +104,23 @@ async fn what_was_not_told_before_the_end_is_told_at_the_next_start() {
     server.go_on().await;
     hear_all(&auditor, &kept).await;
 }
+
+#[tokio::test]
+async fn broker_that_says_nothing_any_more_keeps_nobody_waiting() {
+    let Some(broker) = Broker::start() else { return };
+    let server = Server::start(&broker).await;
+    server.acme().await;
+    let auditor = Listener::connect(&broker, AUDITOR);
+    auditor.subscribe("tollgate/v1/+/usage/+").await;
+    broker.pause();
+    let began = Instant::now();
+    let mut kept = Vec::new();
+    for round in 0..10 {
+        kept.extend(server.track((0..BATCH).map(|number| format!("call-{round}-{number}"))).await);
+    }
+    let took = began.elapsed();
+    assert_eq!(server.counted("acme").await, 500);
+    broker.resume();
+    hear_all(&auditor, &kept).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}

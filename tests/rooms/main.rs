@@ -6,6 +6,7 @@ mod credentials;
 mod door;
 mod jobs;
 mod keys;
+mod outbox;
 mod requests;
 mod rooms;
 mod services;

@@ -54,6 +54,14 @@ impl Mosquitto {
         self.process.kill();
     }
 
+    /// Tells it to end, and waits until it has: it saves all that it has first.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub fn end(&mut self) {
+        self.process.end();
+    }
+
     /// Starts it again on the same port and store.
     pub fn restart(&mut self) {
         self.process.kill();

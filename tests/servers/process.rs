@@ -103,6 +103,20 @@ impl Process {
         drop(running.child.wait());
     }
 
+    /// Tells it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        let since = Instant::now();
+        while !self.has_ended() {
+            assert!(since.elapsed() < READY_PATIENCE, "{} does not end:\n{}", self.name, self.last_words());
+            std::thread::sleep(POLL);
+        }
+        self.kill();
+    }
+
     /// Stops it in the middle of whatever it does; connections stay open.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
