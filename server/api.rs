@@ -19,6 +19,7 @@ pub mod resolve;
 pub mod rpc;
 pub mod serve;
 pub mod status;
+pub mod tls;
 mod trace;
 pub mod track;
 

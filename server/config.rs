@@ -13,6 +13,7 @@ mod plans;
 mod retention;
 mod sentry;
 mod server;
+mod tls;
 mod traces;
 
 use std::error::Error;
@@ -31,23 +32,45 @@ pub use crate::config::plans::PlansConfig;
 pub use crate::config::retention::{Days, RetentionConfig};
 pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
+pub use crate::config::tls::TlsConfig;
 pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 
 /// What the name of every variable begins with.
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 11] =
-    ["server", "data", "operator", "plans", "retention", "http", "limits", "mqtt", "log", "sentry", "traces"];
+const SECTIONS: [&str; 12] = [
+    "server",
+    "tls",
+    "data",
+    "operator",
+    "plans",
+    "retention",
+    "http",
+    "limits",
+    "mqtt",
+    "log",
+    "sentry",
+    "traces",
+];
 
 /// Variables of our clients, which may stand in the same environment.
-const CLIENT_VARIABLES: [&str; 3] = ["TOLLGATE_ENDPOINT", "TOLLGATE_API_KEY", "TOLLGATE_TENANT"];
+const CLIENT_VARIABLES: [&str; 6] = [
+    "TOLLGATE_ENDPOINT",
+    "TOLLGATE_API_KEY",
+    "TOLLGATE_TENANT",
+    "TOLLGATE_CA_FILE",
+    "TOLLGATE_CERTIFICATE_FILE",
+    "TOLLGATE_KEY_FILE",
+];
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Where the server listens, and how it ends.
     pub server: ServerConfig,
+    /// How the port proves who it is.
+    pub tls: TlsConfig,
     /// Where it keeps what it knows.
     pub data: DataConfig,
     /// Who may administer it.
@@ -86,6 +109,7 @@ impl Config {
         add_environment(&mut sections, environment)?;
         Ok(Self {
             server: section(&mut sections, "server")?,
+            tls: section(&mut sections, "tls")?,
             data: section(&mut sections, "data")?,
             operator: section(&mut sections, "operator")?,
             plans: section(&mut sections, "plans")?,

@@ -43,6 +43,7 @@ pub enum Reason {
     ShuttingDown,
     Internal,
     Unsupported,
+    MessageTooLarge,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -104,7 +105,7 @@ impl Reason {
             | Self::ReservationExpired
             | Self::SettlementAboveHold
             | Self::JobRunning => Kind::Precondition,
-            Self::WalletFull => Kind::OutOfRange,
+            Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded => Kind::Exhausted,
             Self::DecisionAbandoned
             | Self::StoreUnavailable

@@ -11,6 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Only the first one counts, and this is the first thing that the program does.
+    drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
     match cli::run(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => cli::complain(&*error),

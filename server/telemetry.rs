@@ -41,6 +41,10 @@ pub const INGESTED: &str = "tollgate_ingested_total";
 pub const SENTRY_LOST: &str = "tollgate_sentry_errors_lost_total";
 /// Spans that the collector did not take.
 pub const SPANS_LOST: &str = "tollgate_trace_spans_lost_total";
+/// Connections that are open.
+pub const CONNECTIONS: &str = "tollgate_connections";
+/// Connections that the server closed, by `reason`: `full`, `address_full`, `handshake`, `late`, `unread`.
+pub const CONNECTIONS_REFUSED: &str = "tollgate_connections_refused_total";
 
 /// The upper bounds of all histograms of durations, in seconds.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];

@@ -1,29 +1,41 @@
-//! Around every call: it is counted and timed, and a defect in it ends that call alone.
+//! Around every call: it is counted and timed, too many at once are refused, and a defect in one ends that one alone.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use metrics::{Counter, Histogram, counter, histogram};
 use prost::Message as _;
+use tokio::sync::Semaphore;
 use tonic::Code;
 use tower::Service;
 use tracing::{Instrument as _, Span, debug};
 
 use crate::api::front::{Front, failed};
-use crate::api::status::CALL_ID;
+use crate::api::serve::answer::Answer;
+use crate::api::serve::body::Read;
+use crate::api::serve::connection::Link;
+use crate::api::serve::received::Received;
+use crate::api::status::{self, CALL_ID};
 use crate::api::{reflection, trace};
+use crate::config::LimitsConfig;
 use crate::fault::{Fault, Reason};
 use crate::id;
 use crate::telemetry::{self, CALL_SECONDS, CALLS, Panicked, guarded};
 
 /// The paths over HTTP that are counted by name.
-const HTTP_PATHS: [&str; 4] = ["/api/track", "/healthz", "/readyz", "/metrics"];
+const HTTP_PATHS: [(&str, Kind); 4] = [
+    ("/api/track", Kind::Call),
+    ("/healthz", Kind::Question),
+    ("/readyz", Kind::Question),
+    ("/metrics", Kind::Question),
+];
 /// What every other path is counted as, so that callers cannot make names.
 const OTHER: &str = "other";
 
@@ -38,13 +50,26 @@ pub(super) struct Measured {
     front: Front,
     methods: Arc<HashMap<String, Method>>,
     other: Method,
+    calls: Arc<Semaphore>,
+    calls_max: NonZeroU32,
+    received: Received,
 }
 
 #[derive(Clone)]
 struct Method {
+    kind: Kind,
     seconds: Histogram,
     ok: Counter,
     name: Arc<str>,
+}
+
+/// Whether it is refused when there is too much to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It is.
+    Call,
+    /// It is answered all the same: how the server is.
+    Question,
 }
 
 impl std::fmt::Debug for Method {
@@ -54,21 +79,34 @@ impl std::fmt::Debug for Method {
 }
 
 impl Measured {
-    pub(super) fn new(front: Front) -> Self {
+    pub(super) fn new(front: Front, limits: &LimitsConfig) -> Self {
         // Metrics that are made before the recorder stands would go nowhere.
         telemetry::metrics();
         let contract = contract();
         let rpcs = contract.iter().flat_map(|(service, methods)| {
-            methods.iter().map(move |method| (format!("/{service}/{method}"), Method::new(method, "OK")))
+            let method = move |method: &String| {
+                (format!("/{service}/{method}"), Method::new(method, "OK", Kind::Call))
+            };
+            methods.iter().map(method)
         });
-        let http = HTTP_PATHS.iter().map(|path| ((*path).to_owned(), Method::new(path, "200")));
-        Self { front, methods: Arc::new(rpcs.chain(http).collect()), other: Method::new(OTHER, "200") }
+        let http = HTTP_PATHS.map(|(path, kind)| (path.to_owned(), Method::new(path, "200", kind)));
+        Self {
+            front,
+            methods: Arc::new(rpcs.chain(http).collect()),
+            other: Method::new(OTHER, "200", Kind::Question),
+            calls: Arc::new(Semaphore::new(
+                usize::try_from(limits.calls.get()).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            calls_max: limits.calls,
+            received: Received::new(limits.received_bytes),
+        }
     }
 }
 
 impl Method {
-    fn new(name: &str, ok: &'static str) -> Self {
+    fn new(name: &str, ok: &'static str, kind: Kind) -> Self {
         Self {
+            kind,
             seconds: histogram!(CALL_SECONDS, "method" => name.to_owned()),
             ok: counter!(CALLS, "method" => name.to_owned(), "code" => ok),
             name: name.into(),
@@ -106,7 +144,7 @@ fn identify(answer: &mut Response<axum::body::Body>) {
 }
 
 impl Service<Request<tonic::body::Body>> for Measured {
-    type Response = Response<axum::body::Body>;
+    type Response = Response<Answer>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -119,16 +157,31 @@ impl Service<Request<tonic::body::Body>> for Measured {
         let mut routes = self.front.routes();
         let grpc = is_grpc(request.headers());
         let span = trace::call(&method.name, request.headers());
+        let link = request.extensions().get::<Link>().cloned();
+        let http_2 = request.version() == Version::HTTP_2;
+        let (unread, owed) =
+            link.map_or((None, None), |link| (http_2.then_some(link.unread), Some(link.owed)));
+        let received = grpc.then_some(&self.received);
+        let request = request.map(|body| Read::new(body, received, unread));
+        let place = match method.kind {
+            Kind::Call => Arc::clone(&self.calls).try_acquire_owned().map(Some),
+            Kind::Question => Ok(None),
+        };
+        let calls_max = self.calls_max;
         let call = async move {
             let started = Instant::now();
-            let mut answer = match guarded(routes.call(request)).await {
-                Ok(Ok(answer)) => answer,
-                Err(source) => failed(grpc, &Defect { method: Arc::clone(&method.name), source }),
+            let mut answer = match place {
+                Ok(_place) => match guarded(routes.call(request)).await {
+                    Ok(Ok(answer)) if grpc => status::with_info(answer),
+                    Ok(Ok(answer)) => answer,
+                    Err(source) => failed(grpc, &Defect { method: Arc::clone(&method.name), source }),
+                },
+                Err(_) => failed(grpc, &Overloaded(calls_max)),
             };
             method.seconds.record(started.elapsed());
             method.count(answer.status(), answer.headers());
             identify(&mut answer);
-            Ok(answer)
+            Ok(answer.map(|body| Answer::new(body, owed)))
         };
         Box::pin(call.instrument(span))
     }
@@ -150,6 +203,17 @@ struct Defect {
 impl Fault for Defect {
     fn reason(&self) -> Reason {
         Reason::Internal
+    }
+}
+
+/// There is too much to do.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server has {0} calls in progress, which is all that it takes")]
+struct Overloaded(NonZeroU32);
+
+impl Fault for Overloaded {
+    fn reason(&self) -> Reason {
+        Reason::ServerOverloaded
     }
 }
 

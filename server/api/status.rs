@@ -68,6 +68,36 @@ pub fn from_fault(fault: &dyn Fault) -> Status {
     status
 }
 
+/// A failed answer with its reason, where the transport failed it and knows no reasons: a message is too large, is
+/// compressed, or is none.
+pub(super) fn with_info<B: Default>(answer: ::http::Response<B>) -> ::http::Response<B> {
+    let failed = answer.headers().get("grpc-status").is_some_and(|code| code != "0");
+    if !failed || answer.headers().contains_key("grpc-status-details-bin") {
+        return answer;
+    }
+    Status::from_header_map(answer.headers()).map_or(answer, |status| explained(&status).into_http())
+}
+
+/// What the transport says of a request, with its reason.
+fn explained(status: &Status) -> Status {
+    if !status.details().is_empty() {
+        return status.clone();
+    }
+    let reason = match status.code() {
+        Code::OutOfRange => Reason::MessageTooLarge,
+        Code::Unimplemented => Reason::Unsupported,
+        // It calls a request that it cannot read an internal error: that would page whoever runs the server.
+        Code::Internal | Code::InvalidArgument => Reason::InvalidField,
+        _ => return status.clone(),
+    };
+    let details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, HashMap::new());
+    let message = shortened(status.message(), MESSAGE_CHARACTERS_MAX);
+    let mut explained = Status::with_error_details(code(reason.kind()), message, details);
+    // What is spoken instead is said there.
+    *explained.metadata_mut() = status.metadata().clone();
+    explained
+}
+
 /// The name of a reason as `ErrorInfo` has it, for example `INVALID_FIELD`.
 #[must_use]
 pub fn reason_name(reason: Reason) -> &'static str {
@@ -163,6 +193,7 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::Unsupported => ErrorReason::Unsupported,
         Reason::JobNotFound => ErrorReason::JobNotFound,
         Reason::JobRunning => ErrorReason::JobRunning,
+        Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
     }
 }
 
@@ -219,6 +250,7 @@ mod tests {
             ErrorReason::Unsupported => Reason::Unsupported,
             ErrorReason::JobNotFound => Reason::JobNotFound,
             ErrorReason::JobRunning => Reason::JobRunning,
+            ErrorReason::MessageTooLarge => Reason::MessageTooLarge,
         })
     }
 
@@ -233,7 +265,7 @@ mod tests {
             assert_eq!(reason_name(reason).replace('_', "").to_lowercase(), name.to_lowercase());
             known += 1;
         }
-        assert_eq!(known, 37);
+        assert_eq!(known, 38);
     }
 
     #[test]
@@ -255,7 +287,7 @@ mod tests {
                 said = None;
             }
         }
-        assert_eq!(checked, 37);
+        assert_eq!(checked, 38);
     }
 
     trait FromName: Sized {

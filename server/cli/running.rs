@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::front::{Front, Reflects};
-use crate::api::serve::{Drained, Port, PortError};
+use crate::api::serve::{Drained, Port};
+use crate::api::tls::Certificates;
 use crate::app::{App, Secrets};
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
@@ -48,7 +49,7 @@ pub struct JournalFailed;
 #[derive(Debug)]
 struct ServedPort {
     stop: CancellationToken,
-    ended: oneshot::Receiver<Result<Drained, PortError>>,
+    ended: oneshot::Receiver<Drained>,
 }
 
 impl Running {
@@ -61,9 +62,13 @@ impl Running {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let secrets = Secrets { pepper: directory.pepper(config.operator.pepper.as_ref())?, operator_key };
-        let port = Port::bind(config.server.listen).await?;
+        let certificates = Certificates::load(&config.tls)?;
+        let port = Port::bind(config.server.listen).await?.with_certificates(certificates.clone());
         let address = port.address();
         let tasks = Tasks::default();
+        if let Some(certificates) = certificates {
+            tasks.spawn(certificates.keep_fresh(tasks.stopping()));
+        }
         tasks.spawn(telemetry::keep_up(tasks.stopping()));
         let front = Front::new(if config.server.reflects() { Reflects::Yes } else { Reflects::No });
         let port = ServedPort::begin(port, &front, &config, &tasks);
@@ -72,7 +77,7 @@ impl Running {
         let app = match App::start(&config, directory.path(), &secrets, clock, &tasks).await {
             Ok(app) => app,
             Err(error) => {
-                port.end().await?;
+                port.end().await;
                 tasks.stop(config.server.drain_patience()).await;
                 return Err(error.into());
             }
@@ -107,7 +112,7 @@ impl Running {
         let patience = self.config.server.drain_patience();
         tracing::info!("ending: calls may take {} s to finish", patience.as_secs());
         self.feed.end();
-        if self.port.end().await? == Drained::OutOfTime {
+        if self.port.end().await == Drained::OutOfTime {
             tracing::warn!("some calls were cut: they took too long to finish");
         }
         let work_patience = if self.failed.is_cancelled() { FAILED_WORK_PATIENCE } else { patience };
@@ -126,14 +131,14 @@ impl ServedPort {
             let (front, config, stop) = (front.clone(), config.clone(), stop.clone());
             async move {
                 // Nobody hears it where the server was dropped.
-                drop(end.send(port.serve(front, &config, stop).await));
+                end.send(port.serve(front, &config, stop).await).ok();
             }
         });
         Self { stop, ended }
     }
 
-    async fn end(self) -> Result<Drained, PortError> {
+    async fn end(self) -> Drained {
         self.stop.cancel();
-        self.ended.await.unwrap_or(Ok(Drained::OutOfTime))
+        self.ended.await.unwrap_or(Drained::OutOfTime)
     }
 }

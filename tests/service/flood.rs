@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tollgate::config::Config;
 use tonic::service::Routes;
 
+use crate::attacks::frames;
 use crate::port::{Bare, says};
 
 type Client = h2::client::SendRequest<axum::body::Bytes>;
@@ -60,17 +61,20 @@ async fn flood(address: SocketAddr, streams: u32, end: impl Fn(u32) -> Vec<u8>) 
     goodbye(&received)
 }
 
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const GO_AWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const END_HEADERS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RESET: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GO_AWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// `POST http /`, by the static table of HPACK.
-const POST: [u8; 3] = [0x83, 0x86, 0x84];
+pub(crate) const POST: [u8; 3] = [0x83, 0x86, 0x84];
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend(stream.to_be_bytes());
@@ -124,4 +128,51 @@ async fn headers_that_are_too_large_are_not_taken() {
         Err(error) => assert!(error.is_reset() || error.is_go_away() || error.is_io(), "{error}"),
     }
     says(&bare.get("/healthz").await, 200, "ok");
+}
+
+/// Reads frames until `done` with one; its kind, flags and stream.
+async fn read_until(stream: &mut TcpStream, mut done: impl FnMut(u8, u8, u32) -> bool) {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let [a, b, c, kind, flags, id @ ..] = head;
+        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
+        stream.read_exact(&mut payload).await.unwrap();
+        assert_ne!(GO_AWAY, kind, "{payload:?}");
+        if done(kind, flags, u32::from_be_bytes(id)) {
+            return;
+        }
+    }
+}
+
+/// The headers of a call to a method that there is not.
+fn call_of(id: u32) -> Vec<u8> {
+    frames::call(id, "/tollgate.v1.NoService/Call", "key", "identity")
+}
+
+/// What a call still sends when it is refused comes late: for HTTP/2 that is a mistake on a stream that is closed.
+#[tokio::test]
+async fn a_client_of_many_refused_calls_is_not_cut_off() {
+    const ROUNDS: u32 = 30;
+    const CALLS: u32 = 100;
+    let bare = open().await;
+    let mut stream = TcpStream::connect(bare.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    for round in 0..ROUNDS {
+        let ids: Vec<_> = (0..CALLS).map(|call| 2 * (round * CALLS + call) + 1).collect();
+        let headers: Vec<u8> = ids.iter().flat_map(|id| call_of(*id)).collect();
+        stream.write_all(&headers).await.unwrap();
+        let mut answers = 0;
+        let all = |kind, flags, _| {
+            answers += u32::from(kind <= HEADERS && flags & END_STREAM != 0);
+            answers == CALLS
+        };
+        read_until(&mut stream, all).await;
+        let message: Vec<u8> = ids.iter().flat_map(|id| frame(DATA, END_STREAM, *id, b"late")).collect();
+        stream.write_all(&message).await.unwrap();
+    }
+    stream.write_all(&frame(PING, 0, 0, b"are you?")).await.unwrap();
+    read_until(&mut stream, |kind, flags, _| kind == PING && flags == 1).await;
 }

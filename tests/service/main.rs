@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
+mod attacks;
 mod bad_input;
 mod canary;
 mod databases;
@@ -19,4 +20,5 @@ mod retention;
 mod server;
 mod starts;
 mod telemetry;
+mod tls;
 mod watch;

@@ -7,13 +7,16 @@ use axum::body::Bytes;
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// What a server answered to a call over gRPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) code: Code,
     pub(crate) message: String,
+    /// That of its `ErrorInfo`; empty where it has none.
+    pub(crate) reason: String,
 }
 
 /// The longest that any call may take.
@@ -65,8 +68,8 @@ impl Raw {
         let (answer, mut stream) = client.send_request(request.body(()).unwrap(), false).unwrap();
         send(&mut stream, body).await;
         let answer = answer.await.unwrap();
-        if let Some(status) = answer.headers().get("grpc-status") {
-            return Answer::of(status, answer.headers().get("grpc-message"));
+        if answer.headers().contains_key("grpc-status") {
+            return Answer::of(answer.headers());
         }
         let mut body = answer.into_body();
         while let Some(part) = body.data().await {
@@ -74,14 +77,16 @@ impl Raw {
             body.flow_control().release_capacity(part.len()).unwrap();
         }
         let trailers = body.trailers().await.unwrap().expect("a status at the end");
-        Answer::of(&trailers["grpc-status"], trailers.get("grpc-message"))
+        Answer::of(&trailers)
     }
 }
 
 impl Answer {
-    fn of(code: &http::HeaderValue, message: Option<&http::HeaderValue>) -> Self {
-        let message = message.map(|text| text.to_str().unwrap().to_owned()).unwrap_or_default();
-        Self { code: Code::from_bytes(code.as_bytes()), message }
+    fn of(headers: &http::HeaderMap) -> Self {
+        let status = Status::from_header_map(headers).expect("a status");
+        let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+        let message = headers.get("grpc-message").map(|text| text.to_str().unwrap().to_owned());
+        Self { code: status.code(), message: message.unwrap_or_default(), reason: reason.unwrap_or_default() }
     }
 }
 

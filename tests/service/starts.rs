@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::program::{OPERATOR_KEY, Program, free_address, listening, tollgate};
 
 /// Starts with that command, and expects it to end with those words.
-async fn refused(command: std::process::Command, expected: &[&str]) {
+pub(crate) async fn refused(command: std::process::Command, expected: &[&str]) {
     let ended = Program::spawn(command).ended().await;
     assert_eq!(Some(1), ended.status.code(), "{ended:?}");
     let sentence = ended.stderr.lines().last().unwrap_or_default();

@@ -1,13 +1,15 @@
 //! How a client is made: from what the program says, and else from the environment.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Endpoint;
+use tonic::transport::{Endpoint, Uri};
 
 use crate::client::Client;
 use crate::credential::Credential;
+use crate::tls::Tls;
 
 /// Where a Tollgate listens that was told nothing else.
 pub const ENDPOINT_DEFAULT: &str = "http://127.0.0.1:7180";
@@ -27,10 +29,11 @@ pub struct Builder {
     api_key: Option<String>,
     tenant: Option<String>,
     deadline: Option<Duration>,
+    tls: Tls,
 }
 
 impl Builder {
-    /// Where the server is, for example `http://127.0.0.1:7180`. Else `TOLLGATE_ENDPOINT`, else [`ENDPOINT_DEFAULT`].
+    /// Where the server is, for example `http://127.0.0.1:7180`; with `https://`, under TLS. Else `TOLLGATE_ENDPOINT`, else [`ENDPOINT_DEFAULT`].
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
@@ -58,6 +61,22 @@ impl Builder {
         self
     }
 
+    /// The file of the roots (PEM) that the server's certificate is judged by. Else `TOLLGATE_CA_FILE`, else the system's.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.ca_file = Some(path.into());
+        self
+    }
+
+    /// The files of the certificate and the key (PEM) that the client shows to a server that asks for them. Else
+    /// `TOLLGATE_CERTIFICATE_FILE` and `TOLLGATE_KEY_FILE`, else none.
+    #[must_use]
+    pub fn identity_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls.certificate_file = Some(certificate.into());
+        self.tls.key_file = Some(key.into());
+        self
+    }
+
     /// The client. It connects at its first call, and again whenever the connection was lost.
     ///
     /// # Panics
@@ -68,7 +87,7 @@ impl Builder {
         let api_key =
             self.api_key.or_else(|| environment("TOLLGATE_API_KEY")).ok_or(BuildError::ApiKeyMissing)?;
         let tenant = self.tenant.or_else(|| environment("TOLLGATE_TENANT")).unwrap_or_default();
-        let transport = transport(endpoint)?;
+        let transport = transport(endpoint, self.tls)?;
         let credential = Credential::new(header(&api_key)?, self.deadline.unwrap_or(DEADLINE_DEFAULT));
         Ok(Client::new(transport.connect_lazy(), credential, tenant))
     }
@@ -76,12 +95,13 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, api_key, tenant, deadline } = self;
+        let Self { endpoint, api_key, tenant, deadline, tls } = self;
         f.debug_struct("Builder")
             .field("endpoint", endpoint)
             .field("api_key", &api_key.as_ref().map(|_| "secret"))
             .field("tenant", tenant)
             .field("deadline", deadline)
+            .field("tls", tls)
             .finish()
     }
 }
@@ -96,40 +116,66 @@ pub enum BuildError {
     #[error("the API key has characters that no key has")]
     ApiKeyMalformed,
     /// The address is none.
-    #[error("the endpoint `{endpoint}` is not like `http://host:port`")]
+    #[error("the endpoint `{endpoint}` is not like `http://host:port` or `https://host:port`")]
     EndpointMalformed {
         /// What was given.
         endpoint: String,
     },
-    /// The address asks for TLS.
-    #[error("the endpoint `{endpoint}` asks for TLS, which this client does not speak")]
-    TlsUnsupported {
-        /// What was given.
+    /// One of the client's certificate and its key is known without the other.
+    #[error("a client shows a certificate and its key: `{set}` is set and `{unset}` is not")]
+    IdentityIncomplete {
+        /// The variable of the one.
+        set: &'static str,
+        /// The variable of the other.
+        unset: &'static str,
+    },
+    /// A file of certificates is missing, or may not be read.
+    #[error("the file `{}` of `{variable}` cannot be read", path.display())]
+    Unreadable {
+        /// The variable that it could be named by.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificates cannot be used, or the system has no roots.
+    #[error("TLS to `{endpoint}` cannot be prepared")]
+    Tls {
+        /// Where to.
         endpoint: String,
+        /// Why not.
+        #[source]
+        source: tonic::transport::Error,
     },
 }
 
-fn transport(endpoint: String) -> Result<Endpoint, BuildError> {
-    if endpoint.starts_with("https:") {
-        return Err(BuildError::TlsUnsupported { endpoint });
-    }
+fn transport(endpoint: String, tls: Tls) -> Result<Endpoint, BuildError> {
+    let secured = endpoint.starts_with("https://");
     // Without a scheme, `localhost:7180` would be read as a host alone, and fail at the first call only.
-    if !endpoint.starts_with("http://") {
+    if !secured && !endpoint.starts_with("http://") {
         return Err(BuildError::EndpointMalformed { endpoint });
     }
-    let parsed = Endpoint::from_shared(endpoint.clone()).and_then(|parsed| parsed.user_agent(USER_AGENT));
-    let Ok(parsed) = parsed else { return Err(BuildError::EndpointMalformed { endpoint }) };
-    Ok(parsed
+    let Ok(uri) = endpoint.parse::<Uri>() else { return Err(BuildError::EndpointMalformed { endpoint }) };
+    let Ok(plain) = Endpoint::from(uri).user_agent(USER_AGENT) else {
+        return Err(BuildError::EndpointMalformed { endpoint });
+    };
+    let plain = plain
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT))
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    if !secured {
+        return Ok(plain);
+    }
+    plain.tls_config(tls.config()?).map_err(|source| BuildError::Tls { endpoint, source })
 }
 
 fn header(api_key: &str) -> Result<AsciiMetadataValue, BuildError> {
     AsciiMetadataValue::try_from(api_key).map_err(|_| BuildError::ApiKeyMalformed)
 }
 
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a library has no configuration of its own")]
     let value = std::env::var(name).ok();
     value.filter(|value| !value.is_empty())
@@ -150,8 +196,18 @@ mod tests {
         check("localhost:7180", "key", "not like");
         check("", "key", "not like");
         check("http://a b", "key", "not like");
-        check("https://localhost:7180", "key", "TLS");
+        check("ftp://localhost:7180", "key", "not like");
         check("http://localhost:7180", "one\ntwo", "no key has");
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_said() {
+        let secured = || Client::builder().endpoint("https://localhost:7180").api_key("key");
+        let error = secured().ca_file("/nowhere/roots.pem").build().unwrap_err().to_string();
+        assert!(error.contains("/nowhere/roots.pem") && error.contains("TOLLGATE_CA_FILE"), "{error}");
+        let error =
+            secured().identity_files("/nowhere/a.pem", "/nowhere/b.pem").build().unwrap_err().to_string();
+        assert!(error.contains("/nowhere/a.pem"), "{error}");
     }
 
     #[test]

@@ -24,6 +24,7 @@
 mod builder;
 mod client;
 mod credential;
+mod tls;
 
 pub use crate::builder::{BuildError, Builder, ENDPOINT_DEFAULT};
 pub use crate::client::{Client, Service};

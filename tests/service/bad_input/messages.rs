@@ -146,7 +146,8 @@ async fn too_much_at_once_is_refused() {
         assert_eq!(Code::InvalidArgument, answer.code, "{name}: {answer:?}");
     }
     let large = v1::TrackRequest { api_key: "k".repeat(2 << 20), ..Default::default() }.encode_to_vec();
-    assert_eq!(Code::OutOfRange, raw.call(TRACK, &large).await.code, "2 MiB");
+    let answer = raw.call(TRACK, &large).await;
+    assert_eq!((Code::OutOfRange, "MESSAGE_TOO_LARGE"), (answer.code, &*answer.reason), "2 MiB");
     // The length alone is enough: nobody waits for what it promises.
     let promised = [vec![0], u32::MAX.to_be_bytes().to_vec(), b"x".to_vec()].concat();
     assert_eq!(Code::OutOfRange, raw.call_with(TRACK, &promised, &[]).await.code, "4 GiB promised");
@@ -160,12 +161,24 @@ async fn compressed_requests_are_not_spoken() {
     let raw = Raw::connect(server.address(), &server.key().await).await;
     for coding in ["gzip", "deflate", "zstd", "br"] {
         let answer = raw.call_with(TRACK, &framed(1, &[0x1f, 0x8b, 8]), &[("grpc-encoding", coding)]).await;
-        assert_eq!(Code::Unimplemented, answer.code, "{coding}: {answer:?}");
+        assert_eq!(
+            (Code::Unimplemented, "UNSUPPORTED"),
+            (answer.code, &*answer.reason),
+            "{coding}: {answer:?}"
+        );
     }
-    let unsaid = raw.call_with(TRACK, &framed(1, b"x"), &[]).await;
-    assert_ne!(Code::Ok, unsaid.code, "a flag without a coding");
-    assert_ne!(Code::Ok, raw.call_with(TRACK, &framed(7, b"x"), &[]).await.code, "a flag that there is not");
-    assert_ne!(Code::Ok, raw.call_with(TRACK, &[], &[]).await.code, "no message");
+    for (name, body) in [
+        ("a flag without a coding", framed(1, b"x")),
+        ("a flag that there is not", framed(7, b"x")),
+        ("no message", Vec::new()),
+    ] {
+        let answer = raw.call_with(TRACK, &body, &[]).await;
+        assert_eq!(
+            (Code::InvalidArgument, "INVALID_FIELD"),
+            (answer.code, &*answer.reason),
+            "{name}: {answer:?}"
+        );
+    }
     assert_eq!(before, server.snapshot().await);
 }
 

@@ -3645,6 +3645,9 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION. A run of the job goes on, here or on another server.
     /// Example: RunJob of `clean_up` twice at once.
     JobRunning = 37,
+    /// OUT_OF_RANGE. The message has more bytes than the server takes.
+    /// Example: a TrackBatch of 2 MiB.
+    MessageTooLarge = 38,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3691,6 +3694,7 @@ impl ErrorReason {
             Self::Unsupported => "ERROR_REASON_UNSUPPORTED",
             Self::JobNotFound => "ERROR_REASON_JOB_NOT_FOUND",
             Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
+            Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3734,6 +3738,7 @@ impl ErrorReason {
             "ERROR_REASON_UNSUPPORTED" => Some(Self::Unsupported),
             "ERROR_REASON_JOB_NOT_FOUND" => Some(Self::JobNotFound),
             "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
+            "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
             _ => None,
         }
     }
