@@ -145,6 +145,10 @@ impl Last {
 
 #[async_trait]
 impl Journal for MongoJournal {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError> {
         self.take_free(low_water).await
     }
