@@ -4,4 +4,5 @@ pub mod memory;
 pub mod mongo;
 pub mod mqtt;
 pub mod redis;
+pub mod spool;
 pub mod sqlite;

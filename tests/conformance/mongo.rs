@@ -2,11 +2,10 @@
 
 mod connection;
 mod crashes;
+mod impostor;
 mod lost;
-mod old;
 mod proxy;
 mod replicas;
-mod retention;
 
 use tollgate::adapters::mongo::connect::MongoStore;
 use tollgate::config::MongoConfig;

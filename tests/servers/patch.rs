@@ -1,10 +1,7 @@
-//! FerretDB with what its SQLite backend lacks and every test of concurrent writers needs: an update that nobody gets in
-//! between.
+//! FerretDB that finds documents by their `_id` also where there are further conditions, and several at once.
 //!
-//! As it is, it reads a document, changes it and writes it back in separate steps, so that of two `$inc` at once one is
-//! lost; MongoDB promises that a change of one document is atomic. Here writes go one after the other. And it uses its `_id`
-//! index only where a filter is nothing but one `_id`; here also where there are further conditions, and for `$in`, because a
-//! test would spend its minutes in reading whole collections.
+//! As it is, it uses its `_id` index only where a filter is nothing but one `_id`, and a test would spend its minutes in reading
+//! whole collections.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,27 +18,7 @@ struct Edit {
     new: &'static str,
 }
 
-const EDITS: [Edit; 5] = [
-    Edit { file: "internal/handler/msg_update.go", old: "import (\n", new: "import (\n\t\"sync\"\n" },
-    Edit {
-        file: "internal/handler/msg_update.go",
-        old: "func (h *Handler) MsgUpdate(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n",
-        new: "var oneWriter sync.Mutex\n\n\
-              func (h *Handler) MsgUpdate(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n\
-              \toneWriter.Lock()\n\tdefer oneWriter.Unlock()\n\n",
-    },
-    Edit {
-        file: "internal/handler/msg_delete.go",
-        old: "func (h *Handler) MsgDelete(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n",
-        new: "func (h *Handler) MsgDelete(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n\
-              \toneWriter.Lock()\n\tdefer oneWriter.Unlock()\n\n",
-    },
-    Edit {
-        file: "internal/handler/msg_findandmodify.go",
-        old: "func (h *Handler) MsgFindAndModify(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n",
-        new: "func (h *Handler) MsgFindAndModify(connCtx context.Context, msg *wire.OpMsg) (*wire.OpMsg, error) {\n\
-              \toneWriter.Lock()\n\tdefer oneWriter.Unlock()\n\n",
-    },
+const EDITS: [Edit; 1] = [
     // The first of two such places: the other one only explains.
     Edit {
         file: "internal/backends/sqlite/collection.go",

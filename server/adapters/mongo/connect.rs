@@ -178,6 +178,19 @@ impl MongoStore {
         Ok(found)
     }
 
+    /// Deletes the documents with those ids. May be made again: what is gone stays gone.
+    pub(super) async fn delete_ids(
+        &self,
+        collection: &Collection<Document>,
+        ids: &[String],
+    ) -> Result<(), StoreError> {
+        for ids in ids.chunks(IDS_MAX) {
+            let delete = collection.delete_many(doc! { "_id": { "$in": ids } });
+            self.run(delete).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Runs a command that the driver has no call for.
     pub(super) async fn command(&self, command: Document) -> Result<Document, StoreError> {
         self.run(self.database.run_command(command)).await.map_err(failed)
@@ -271,6 +284,10 @@ fn explain(error: mongodb::error::Error) -> ConnectError {
     match &*error.kind {
         ErrorKind::Authentication { .. } => ConnectError::Credentials,
         ErrorKind::IncompatibleServer { .. } => ConnectError::TooOld(MongoFailure::new(words(&error))),
+        // The driver gives no such server to choose from, and says only here why.
+        ErrorKind::ServerSelection { message, .. } if message.contains("wire version") => {
+            ConnectError::TooOld(MongoFailure::new(words(&error)))
+        }
         ErrorKind::InvalidArgument { .. } => ConnectError::Malformed,
         ErrorKind::Command(refused) if refused.code_name == "Unauthorized" => ConnectError::Credentials,
         _ => ConnectError::Unreachable(MongoFailure::new(words(&error))),

@@ -28,6 +28,7 @@ use crate::ledger::events::{
     Row,
 };
 use crate::store::StoreError;
+use crate::time::Timestamp;
 
 /// Documents in one insertion.
 const COUNT_MAX: usize = 1_000;
@@ -56,12 +57,15 @@ impl MongoEvents {
             pointers: store.collection("amendments"),
             refusals: store.collection("refusals"),
         };
-        let index = |keys| IndexModel::builder().keys(keys).build();
-        for (collection, indexes) in [
-            (&events.rows, [lists::rows_index(), purge::rows_index()]),
-            (&events.refusals, [lists::refusals_index(), purge::refusals_index()]),
+        // One command for each: FerretDB does not survive several that are there already.
+        for (collection, keys) in [
+            (&events.rows, lists::rows_index()),
+            (&events.rows, purge::rows_index()),
+            (&events.refusals, lists::refusals_index()),
+            (&events.refusals, purge::refusals_index()),
         ] {
-            store.run(collection.create_indexes(indexes.map(index))).await.map_err(failed)?;
+            let index = IndexModel::builder().keys(keys).build();
+            store.run(collection.create_index(index)).await.map_err(failed)?;
         }
         Ok(events)
     }
@@ -110,6 +114,10 @@ impl Events for MongoEvents {
 
     async fn list_refusals(&self, search: EventSearch<'_>) -> Result<Vec<ListedRefusal>, StoreError> {
         self.list_refused(&search).await
+    }
+
+    async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.purge_old(received_before, limit).await
     }
 
     async fn sync(&self) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ impl MongoFailure {
 }
 
 /// What an error means to the rooms.
+#[expect(clippy::needless_pass_by_value, reason = "it maps what the driver gives away")]
 pub(super) fn failed(error: Error) -> StoreError {
     StoreError::unavailable(MongoFailure::new(words(&error)))
 }

@@ -5,7 +5,7 @@
 mod heads;
 mod slots;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +42,8 @@ pub struct MongoJournal {
     /// Who writes: a batch with this and the same content is our own.
     writer: ObjectId,
     heads: Arc<Heads>,
+    /// The batch whose append was begun and not answered.
+    doubtful: Arc<Mutex<Option<Batch>>>,
 }
 
 /// Whose batch stands at a position that is taken.
@@ -64,6 +66,7 @@ impl MongoJournal {
             slots: store.collection("slots"),
             writer: ObjectId::new(),
             heads: Arc::default(),
+            doubtful: Arc::default(),
         }
     }
 
@@ -93,6 +96,11 @@ impl MongoJournal {
             }
         }
         Err(failure)
+    }
+
+    fn swap_doubtful(&self, batch: Option<Batch>) -> Option<Batch> {
+        // It is replaced as a whole, so a poisoned lock is still good.
+        std::mem::replace(&mut *self.doubtful.lock().unwrap_or_else(PoisonError::into_inner), batch)
     }
 
     async fn owner(&self, batch: &Batch) -> Result<Owner, StoreError> {
@@ -164,6 +172,7 @@ impl Journal for MongoJournal {
     }
 
     async fn seal(&self, epoch: Position) -> Result<Position, JournalError> {
+        self.say_sealing(epoch).await?;
         let mut position = self.next_in(epoch).await?;
         loop {
             if let Some(seal) = position.sealed {
@@ -184,12 +193,16 @@ impl Journal for MongoJournal {
 
     async fn append(&self, batch: Batch) -> Result<(), JournalError> {
         let position = batch.position;
-        // What is forgotten is taken too. What another process has forgotten in this moment was written by us, and is
-        // written in vain: nothing reads what stands there.
-        if position <= self.heads.trimmed(position.slot) || !self.insert(&batch).await? {
-            return Err(JournalError::Taken(position));
-        }
-        Ok(())
+        let is_again = self.swap_doubtful(Some(batch.clone())).as_ref() == Some(&batch);
+        let is_there = if position <= self.heads.trimmed(position.slot) {
+            // What is forgotten is taken. Who asks again may have taken it: seals are not forgotten.
+            is_again && !self.is_seal(position).await?
+        } else {
+            // What another process has forgotten since was ours, and is written in vain: nothing reads what stands there.
+            self.insert(&batch).await?
+        };
+        self.swap_doubtful(None);
+        if is_there { Ok(()) } else { Err(JournalError::Taken(position)) }
     }
 
     async fn read(&self, after: Position, bytes_max: usize) -> Result<Vec<Batch>, JournalError> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tollgate::tasks::Tasks;
 
 /// What is lost of the next messages that hold a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +37,12 @@ impl Proxy {
         let plan =
             Arc::new(Plan { word: Mutex::new((String::new(), Loss::Answer)), left: AtomicU32::new(0) });
         let plans = Arc::clone(&plan);
-        tokio::spawn(async move {
+        let tasks = Tasks::default();
+        let connections = tasks.clone();
+        tasks.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let plan = Arc::clone(&plans);
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     // A connection that broke has ended: that is what it is for.
                     drop(carry(client, server, &plan).await);
                 });

@@ -79,8 +79,9 @@ impl MongoEvents {
         for part in parts(amendments, |amendment| amendment.body.len()) {
             let mut statements = Vec::with_capacity(part.len());
             for amendment in part {
-                let mut wanted = doc! { ID: wide(amendment.target.0) };
-                wanted.insert(amendment_keys(), doc! { "$ne": wide(amendment.key.0) });
+                // FerretDB takes `$ne` over several for one of them.
+                let there = doc! { amendment_keys(): wide(amendment.key.0) };
+                let wanted = doc! { ID: wide(amendment.target.0), "$nor": [there] };
                 let pushed: Document = doc! { AMENDMENTS: amendment_fields(amendment)? };
                 statements.push(doc! {
                     "q": wanted,

@@ -25,7 +25,7 @@ pub(super) const AMENDMENTS: &str = "amendments";
 pub(super) const COUNT: &str = "amendment_count";
 /// How many amendments had come before the row.
 pub(super) const EARLY: &str = "early_count";
-const KEY: &str = "key";
+pub(super) const KEY: &str = "key";
 /// The kind of a row that is listed.
 pub(super) const USAGE: &str = "usage";
 const POSTING: &str = "posting";

@@ -38,6 +38,6 @@ impl MongoEvents {
 }
 
 /// Whether an amendment's key leads to its row: the completion of a completion is the event itself.
-pub(super) fn is_computed(amendment: &Amendment) -> bool {
+fn is_computed(amendment: &Amendment) -> bool {
     amendment.key.completion() == amendment.target
 }

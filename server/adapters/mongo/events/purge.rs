@@ -2,11 +2,9 @@
 
 use mongodb::bson::{Document, doc};
 
-use crate::adapters::mongo::convert::{ID, wide};
+use crate::adapters::mongo::convert::{Fields, ID};
 use crate::adapters::mongo::events::MongoEvents;
-use crate::adapters::mongo::events::kept::{AT, Kept, OCCURRED_AT};
-use crate::adapters::mongo::events::pointers::is_computed;
-use crate::adapters::mongo::failure::failed;
+use crate::adapters::mongo::events::kept::{AMENDMENTS, AT, KEY, OCCURRED_AT, amendment_keys};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -21,9 +19,12 @@ pub(super) fn refusals_index() -> Document {
 }
 
 impl MongoEvents {
-    /// Deletes at most `limit` rows that were decided before that moment, with their amendments, and refusals; answers how
-    /// many. 0: nothing is left. May be made again: what is gone stays gone.
-    pub async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+    /// Deletes rows, and then refusals. May be made again: what is gone stays gone.
+    pub(super) async fn purge_old(
+        &self,
+        received_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
         let rows = self.purge_rows(received_before, limit).await?;
         let refusals = self.purge_refusals(received_before, limit.saturating_sub(rows)).await?;
         Ok(rows.saturating_add(refusals))
@@ -31,23 +32,17 @@ impl MongoEvents {
 
     async fn purge_rows(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let Some(limit) = positive(limit) else { return Ok(0) };
-        let find = self.rows.find(doc! { AT: { "$lt": before.micros() } }).limit(limit);
+        let old = doc! { AT: { "$lt": before.micros() } };
+        let find = self.rows.find(old).projection(doc! { amendment_keys(): 1 }).limit(limit);
         let (mut ids, mut pointers) = (Vec::new(), Vec::new());
         for kept in self.store.collect(find).await? {
-            let kept = Kept::read(kept)?;
-            let named = kept.amendments.iter().filter(|amendment| !is_computed(amendment));
-            pointers.extend(named.map(|amendment| wide(amendment.key.0)));
-            ids.push(wide(kept.key.0));
+            let kept = Fields(kept);
+            pointers.extend(amendments_of(&kept).map(str::to_owned));
+            ids.push(kept.text(ID)?.to_owned());
         }
         // What points to a row goes before it: without the row nobody would find it again.
-        if !pointers.is_empty() {
-            let gone = self.pointers.delete_many(doc! { ID: { "$in": pointers } });
-            self.store.run(gone).await.map_err(failed)?;
-        }
-        if !ids.is_empty() {
-            let gone = self.rows.delete_many(doc! { ID: { "$in": &ids } });
-            self.store.run(gone).await.map_err(failed)?;
-        }
+        self.store.delete_ids(&self.pointers, &pointers).await?;
+        self.store.delete_ids(&self.rows, &ids).await?;
         Ok(ids.len())
     }
 
@@ -56,13 +51,16 @@ impl MongoEvents {
         let old = doc! { OCCURRED_AT: { "$lt": before.micros() } };
         let find = self.refusals.find(old).projection(doc! { ID: 1 }).limit(limit);
         let found = self.store.collect(find).await?;
-        let ids: Vec<_> = found.iter().filter_map(|kept| kept.get_str(ID).ok()).collect();
-        if !ids.is_empty() {
-            let gone = self.refusals.delete_many(doc! { ID: { "$in": &ids } });
-            self.store.run(gone).await.map_err(failed)?;
-        }
+        let ids: Vec<_> = found.iter().filter_map(|kept| kept.get_str(ID).ok()).map(str::to_owned).collect();
+        self.store.delete_ids(&self.refusals, &ids).await?;
         Ok(ids.len())
     }
+}
+
+/// The keys of a row's amendments.
+fn amendments_of(kept: &Fields) -> impl Iterator<Item = &str> {
+    let amendments = kept.0.get_array(AMENDMENTS).map(Vec::as_slice).unwrap_or_default();
+    amendments.iter().filter_map(|amendment| amendment.as_document()?.get_str(KEY).ok())
 }
 
 /// `None`: nothing is asked for, which MongoDB would take for no limit.

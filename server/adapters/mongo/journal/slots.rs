@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 
 const EPOCH: &str = "epoch";
 const BEAT: &str = "beat";
+/// The last epoch that somebody has begun to seal.
+const SEALING: &str = "sealing";
 const LOW_WATER: &str = "low_water";
 /// The key of the last batch that was forgotten; without it a slot whose batches are all gone would begin anew.
 const TRIMMED: &str = "trimmed";
@@ -58,10 +60,20 @@ impl MongoJournal {
         Ok(slots)
     }
 
-    /// Says that the owner of an epoch lives; `false`: the slot has a newer one. May be made again: it only has to change, and
+    /// Says that an epoch is about to be sealed, so that an owner that lives stops: the seal needs the next free number, and
+    /// who is busy takes each of them first. May be made again: it never falls.
+    pub(super) async fn say_sealing(&self, epoch: Position) -> Result<(), StoreError> {
+        let slot = doc! { ID: slot_id(epoch.slot) };
+        let say = self.slots.update_one(slot, doc! { "$max": { SEALING: signed(epoch.epoch)? } });
+        self.store.run(say).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Says that the owner of an epoch lives; `false`: the slot has a newer one, or this is about to be sealed. May be made again: it only has to change, and
     /// low-water never falls.
     pub(super) async fn say(&self, epoch: Position, low_water: Timestamp) -> Result<bool, StoreError> {
-        let owned = doc! { ID: slot_id(epoch.slot), EPOCH: signed(epoch.epoch)? };
+        let number = signed(epoch.epoch)?;
+        let owned = doc! { ID: slot_id(epoch.slot), EPOCH: number, SEALING: { "$lt": number } };
         let change = doc! { "$inc": { BEAT: 1_i64 }, "$max": { LOW_WATER: low_water.micros() } };
         let say = self.slots.find_one_and_update(owned, change).return_document(ReturnDocument::After);
         let said = self.store.run(say).await.map_err(failed)?;
@@ -95,6 +107,7 @@ impl MongoJournal {
             ID: slot_id(slot),
             EPOCH: 1_i64,
             BEAT: 0_i64,
+            SEALING: 0_i64,
             LOW_WATER: low_water.micros(),
             TRIMMED: id(Position { slot, ..Position::default() }),
         };
