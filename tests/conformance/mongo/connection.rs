@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
 use mongodb::bson::doc;
+use test_servers::FerretDb;
+use test_servers::certificates::{Authority, Pair, Tls};
 use tollgate::adapters::mongo::connect::{ConnectError, MongoStore};
 use tollgate::config::MongoConfig;
 
@@ -77,6 +79,24 @@ async fn server_without_tls_is_not_spoken_to_in_the_clear() {
     let Some(config) = config() else { return };
     let error = refused(&at(&format!("127.0.0.1:{}/?tls=true", port(&config)))).await;
     check(&error, "reached", true);
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_whom_the_certificates_vouch_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let [ours, other] = ["ours", "other"].map(|name| Authority::new(directory.path(), name));
+    let Pair { certificate, key } = ours.server("server");
+    let Some(server) = FerretDb::start_with_tls(&Tls { certificate, key, clients: None }) else { return };
+    let trusting = |authority: Option<&Authority>| MongoConfig {
+        uri: Some(server.uri().into()),
+        ca_file: authority.map(|authority| authority.certificate().to_owned()),
+        selection_timeout_ms: NonZeroU32::new(1_000).unwrap(),
+        ..MongoConfig::default()
+    };
+    drop(connect(&trusting(Some(&ours))).await);
+    for wrong in [Some(&other), None] {
+        check(&refused(&trusting(wrong)).await, "reached", true);
+    }
 }
 
 #[tokio::test]
