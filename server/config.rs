@@ -7,6 +7,7 @@ mod data;
 mod http;
 mod limits;
 mod log;
+mod mongodb;
 mod mqtt;
 mod operator;
 mod plans;
@@ -26,6 +27,7 @@ pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
+pub use crate::config::mongodb::MongoConfig;
 pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
@@ -39,7 +41,7 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "tls",
     "data",
@@ -52,6 +54,7 @@ const SECTIONS: [&str; 12] = [
     "log",
     "sentry",
     "traces",
+    "mongodb",
 ];
 
 /// Variables of our clients, which may stand in the same environment.
@@ -91,6 +94,8 @@ pub struct Config {
     pub sentry: SentryConfig,
     /// Who sees the way that a call takes.
     pub traces: TracesConfig,
+    /// The store of many machines.
+    pub mongodb: MongoConfig,
 }
 
 impl Config {
@@ -120,6 +125,7 @@ impl Config {
             log: section(&mut sections, "log")?,
             sentry: section(&mut sections, "sentry")?,
             traces: section(&mut sections, "traces")?,
+            mongodb: section(&mut sections, "mongodb")?,
         })
     }
 }

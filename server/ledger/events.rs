@@ -133,7 +133,7 @@ pub trait Events: Send + Sync + Debug {
     /// The amendment with that key.
     async fn amendment(&self, key: EventKey) -> Result<Option<Amendment>, StoreError>;
 
-    /// A page of a tenant's calls in order of their `occurred_at`, then of their arrival.
+    /// A page of a tenant's calls in order of their `occurred_at`, then of their arrival or their stamps.
     async fn list(&self, search: EventSearch<'_>) -> Result<Vec<ListedRow>, StoreError>;
 
     /// A page of a tenant's refusals likewise.
@@ -172,8 +172,8 @@ pub struct EventSearch<'a> {
 pub struct ListPlace {
     /// The row's `occurred_at`.
     pub occurred_at: Timestamp,
-    /// The row's number in the order of arrival.
-    pub arrival: i64,
+    /// A number that no other row of that moment has: its place in the order of arrival, or of stamps where arrivals have none.
+    pub arrival: u128,
 }
 
 /// A row in a list.

@@ -80,7 +80,7 @@ pub trait Journal: Send + Sync + Debug {
     async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError>;
 
     /// Says that the owner of that epoch lives, and that it will never again append a decision from before `low_water`.
-    /// `Taken`: its epoch is sealed.
+    /// `Taken`: its epoch is sealed, or somebody is about to.
     async fn beat(&self, epoch: Position, low_water: Timestamp) -> Result<(), JournalError>;
 
     /// Seals an epoch: an empty batch at the next free number (rule B). Answers where the seal is, also where it was there.

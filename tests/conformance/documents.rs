@@ -2,17 +2,9 @@
 
 use std::sync::Arc;
 
-use tollgate::adapters::sqlite::documents::SqliteDocuments;
-use tollgate::adapters::sqlite::ledger;
 use tollgate::store::{Document, Documents, Inserted, Order, Replaced, Search};
 
-/// Every adapter, empty, each with the directory it may write in.
-fn adapters() -> Vec<(&'static str, Arc<dyn Documents>, tempfile::TempDir)> {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let sqlite =
-        SqliteDocuments::new(&ledger::open(&directory.path().join("ledger.db")).expect("a new store"));
-    vec![("sqlite", Arc::new(sqlite), directory)]
-}
+use crate::backends::backends;
 
 fn document(id: &str, body: &str, unique: &str, range: &str) -> Document {
     let some = |name, value: &str| if value.is_empty() { vec![] } else { vec![(name, value.to_owned())] };
@@ -38,7 +30,8 @@ async fn body(documents: &dyn Documents, id: &str) -> Option<(u64, String)> {
 
 #[tokio::test]
 async fn new_document_is_at_revision_one_and_found_by_id_and_by_unique_value() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         assert_eq!(documents.insert(document("a", "1", "free", "")).await.unwrap(), Inserted::Yes, "{name}");
         assert_eq!(body(&*documents, "a").await, Some((1, String::from("1"))));
         assert_eq!(documents.get_by("thing", "slug", "free").await.unwrap().unwrap().id, "a");
@@ -53,7 +46,8 @@ async fn new_document_is_at_revision_one_and_found_by_id_and_by_unique_value() {
 
 #[tokio::test]
 async fn taken_id_or_unique_value_changes_nothing() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         documents.insert(document("a", "1", "free", "5")).await.unwrap();
         for (other, index) in
             [(document("a", "2", "gold", "6"), "id"), (document("b", "2", "free", "6"), "slug")]
@@ -73,7 +67,8 @@ async fn taken_id_or_unique_value_changes_nothing() {
 
 #[tokio::test]
 async fn replacement_needs_the_revision_that_was_read() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         documents.insert(document("a", "1", "", "")).await.unwrap();
         documents.insert(document("b", "1", "", "")).await.unwrap();
         let replaced = documents
@@ -100,7 +95,8 @@ async fn replacement_needs_the_revision_that_was_read() {
 
 #[tokio::test]
 async fn index_values_change_with_their_document() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         documents.insert(document("a", "1", "free", "5")).await.unwrap();
         documents.insert(document("b", "1", "gold", "6")).await.unwrap();
         let stolen = documents.replace_many(vec![at(1, document("b", "2", "free", "7"))]).await.unwrap();
@@ -118,7 +114,8 @@ async fn index_values_change_with_their_document() {
 
 #[tokio::test]
 async fn deletion_needs_the_revision_and_frees_the_values() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         documents.insert(document("a", "1", "free", "5")).await.unwrap();
         assert!(!documents.delete("thing", "a", 2).await.unwrap(), "{name}");
         assert!(!documents.delete("thing", "b", 1).await.unwrap());
@@ -150,7 +147,8 @@ type Case<'a> = (Order, &'a str, Option<(&'a str, &'a str)>, usize, &'a [&'a str
 
 #[tokio::test]
 async fn pages_follow_the_index_then_the_id_in_both_directions() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         for (id, value) in [("c", "1/a"), ("a", "1/b"), ("b", "1/b"), ("d", "2/a"), ("e", "2/é"), ("f", "1")]
         {
             documents.insert(document(id, "", "", value)).await.unwrap();
@@ -180,7 +178,8 @@ async fn pages_follow_the_index_then_the_id_in_both_directions() {
 
 #[tokio::test]
 async fn of_many_writers_at_one_revision_one_wins() {
-    for (name, documents, _directory) in adapters() {
+    for backend in backends() {
+        let (name, documents) = (backend.name(), backend.documents().await);
         documents.insert(document("a", "1", "", "")).await.unwrap();
         let writers = (0..16).map(|writer| {
             let documents = Arc::clone(&documents);

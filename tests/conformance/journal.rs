@@ -1,20 +1,11 @@
 //! The contract of `Journal`.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use prost::bytes::Bytes;
-use tollgate::adapters::sqlite::journal::SqliteJournal;
 use tollgate::ledger::journal::{Batch, Journal, JournalError, Slot};
 use tollgate::ledger::stamp::Position;
 use tollgate::time::Timestamp;
 
-type Open = fn(&Path) -> Arc<dyn Journal>;
-
-/// Every adapter; opening one again on its directory is what happens after a crash.
-const ADAPTERS: &[(&str, Open)] = &[("sqlite", |directory| {
-    Arc::new(SqliteJournal::open(&directory.join("journal.db")).expect("a sound journal"))
-})];
+use crate::backends::backends;
 
 const ALL: usize = usize::MAX;
 /// The low-water time at first.
@@ -32,6 +23,15 @@ fn seal(epoch: u64, number: u64) -> Batch {
     Batch { position: at(epoch, number), records: Bytes::new(), seal: true }
 }
 
+/// Takes the slot over from the owner of an epoch. A journal that one process has alone knows that its last owner is gone, and
+/// seals its epoch by itself; of another it is sealed first.
+async fn take_over(journal: &dyn Journal, epoch: u64) -> Position {
+    if journal.is_shared() {
+        journal.seal(at(epoch, 0)).await.expect("a seal");
+    }
+    journal.take_slot(START).await.expect("a free slot")
+}
+
 async fn append(journal: &dyn Journal, batches: &[Batch]) {
     for batch in batches {
         journal.append(batch.clone()).await.expect("a free position");
@@ -44,9 +44,9 @@ async fn read(journal: &dyn Journal, after: Position, bytes_max: usize) -> Vec<B
 
 #[tokio::test]
 async fn first_to_take_the_slot_begins_at_epoch_one_with_nothing_before_it() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         assert_eq!(journal.head(0).await.unwrap(), at(0, 0), "{name}");
         assert_eq!(journal.take_slot(START).await.unwrap(), at(1, 0), "{name}");
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [], "{name}");
@@ -56,14 +56,14 @@ async fn first_to_take_the_slot_begins_at_epoch_one_with_nothing_before_it() {
 
 #[tokio::test]
 async fn what_was_appended_is_read_in_order_by_who_opens_it_next() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         let batches = [batch(1, 1, "a"), batch(1, 2, "bc"), batch(1, 3, "")];
         append(&*journal, &batches).await;
         drop(journal);
-        let journal = open(directory.path());
+        let journal = backend.journal().await;
         assert_eq!(read(&*journal, at(0, 0), ALL).await, batches, "{name}");
         assert_eq!(read(&*journal, at(1, 1), ALL).await, batches[1..], "{name}");
         assert_eq!(read(&*journal, at(1, 3), ALL).await, [], "{name}");
@@ -74,19 +74,15 @@ async fn what_was_appended_is_read_in_order_by_who_opens_it_next() {
 
 #[tokio::test]
 async fn taking_the_slot_over_seals_the_epoch_before_at_its_next_free_number() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a")]).await;
         drop(journal);
-        let journal = open(directory.path());
-        assert_eq!(journal.take_slot(START).await.unwrap(), at(2, 0), "{name}");
-        assert_eq!(
-            journal.take_slot(START).await.unwrap(),
-            at(3, 0),
-            "an epoch without batches is sealed too"
-        );
+        let journal = backend.journal().await;
+        assert_eq!(take_over(&*journal, 1).await, at(2, 0), "{name}");
+        assert_eq!(take_over(&*journal, 2).await, at(3, 0), "{name}: an epoch without batches is sealed too");
         append(&*journal, &[batch(3, 1, "b")]).await;
         let all = [batch(1, 1, "a"), seal(1, 2), seal(2, 1), batch(3, 1, "b")];
         assert_eq!(read(&*journal, at(0, 0), ALL).await, all, "{name}");
@@ -104,12 +100,12 @@ async fn taking_the_slot_over_seals_the_epoch_before_at_its_next_free_number() {
 
 #[tokio::test]
 async fn old_owner_that_wakes_up_is_told_that_its_position_is_taken() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a")]).await;
-        journal.take_slot(START).await.unwrap();
+        take_over(&*journal, 1).await;
         let refused = journal.append(batch(1, 2, "late")).await;
         let Err(JournalError::Taken(position)) = refused else { panic!("{name}: {refused:?}") };
         assert_eq!(position, at(1, 2), "{name}");
@@ -124,9 +120,9 @@ async fn old_owner_that_wakes_up_is_told_that_its_position_is_taken() {
 
 #[tokio::test]
 async fn reading_stops_before_a_gap() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a"), batch(1, 3, "c")]).await;
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 1, "a")], "{name}");
@@ -138,9 +134,9 @@ async fn reading_stops_before_a_gap() {
 
 #[tokio::test]
 async fn an_epoch_is_read_only_after_the_seal_of_the_one_before() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         append(&*journal, &[batch(1, 1, "a"), batch(2, 1, "b")]).await;
         assert_eq!(read(&*journal, at(0, 0), ALL).await, [batch(1, 1, "a")], "{name}");
         append(&*journal, &[seal(1, 2)]).await;
@@ -150,9 +146,9 @@ async fn an_epoch_is_read_only_after_the_seal_of_the_one_before() {
 
 #[tokio::test]
 async fn as_much_as_was_asked_for_is_read_and_at_least_one_batch() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "aaaa"), batch(1, 2, "bbbb"), batch(1, 3, "cccc")]).await;
         for (bytes_max, count) in [(0, 1), (1, 1), (7, 1), (8, 2), (ALL, 3)] {
@@ -163,9 +159,9 @@ async fn as_much_as_was_asked_for_is_read_and_at_least_one_batch() {
 
 #[tokio::test]
 async fn what_was_trimmed_is_gone_and_its_numbers_are_never_used_again() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         append(&*journal, &[batch(1, 1, "a"), batch(1, 2, "b"), batch(1, 3, "c")]).await;
         journal.trim(at(1, 2)).await.unwrap();
@@ -175,17 +171,17 @@ async fn what_was_trimmed_is_gone_and_its_numbers_are_never_used_again() {
         assert_eq!(read(&*journal, at(1, 1), ALL).await, [], "{name}");
         assert_eq!(journal.head(0).await.unwrap(), at(1, 3), "{name}: the head stays");
         drop(journal);
-        let journal = open(directory.path());
-        assert_eq!(journal.take_slot(START).await.unwrap(), at(2, 0), "{name}");
+        let journal = backend.journal().await;
+        assert_eq!(take_over(&*journal, 1).await, at(2, 0), "{name}");
         assert_eq!(read(&*journal, at(1, 3), ALL).await, [seal(1, 4)], "{name}: the seal is after them");
     }
 }
 
 #[tokio::test]
 async fn slots_know_nothing_of_each_other() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         journal.take_slot(START).await.unwrap();
         let other = Position { slot: 1, epoch: 1, batch: 1 };
         let foreign = Batch { position: other, records: Bytes::from_static(b"x"), seal: false };
@@ -198,9 +194,9 @@ async fn slots_know_nothing_of_each_other() {
 
 #[tokio::test]
 async fn a_slot_says_who_lives_and_what_will_never_come_again() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let journal = backend.journal().await;
         assert_eq!(journal.slots().await.unwrap(), [], "{name}");
         let mine = journal.take_slot(START).await.unwrap();
         let slot = |slots: Vec<Slot>| {

@@ -1,7 +1,9 @@
 //! The contract of each port, run against every adapter.
 
+mod backends;
 mod counters;
 mod documents;
 mod events;
 mod journal;
+mod mongo;
 mod rollups;

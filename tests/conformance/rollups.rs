@@ -1,20 +1,12 @@
 //! The contract of `Rollups`.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use tollgate::adapters::sqlite::ledger;
-use tollgate::adapters::sqlite::rollups::SqliteRollups;
 use tollgate::ledger::rollups::{Detail, RollupKey, Rollups, StoredRollup};
 use tollgate::ledger::stamp::Position;
 use tollgate::time::{HOUR, Timestamp};
 
-type Open = fn(&Path) -> Arc<dyn Rollups>;
-
-/// Every adapter; opening one again on its directory is what happens after a crash.
-const ADAPTERS: &[(&str, Open)] = &[("sqlite", |directory| {
-    Arc::new(SqliteRollups::new(&ledger::open(&directory.join("ledger.db")).expect("a sound ledger")))
-})];
+use crate::backends::backends;
 
 fn key(tenant: &str, hour: i64) -> RollupKey {
     RollupKey { tenant: Arc::from(tenant), hour: Timestamp::from_micros(hour * HOUR) }
@@ -45,9 +37,9 @@ async fn range(rollups: &dyn Rollups, tenant: &str, hours: (i64, i64), detail: D
 
 #[tokio::test]
 async fn rollup_changes_wholly_where_its_revision_is_still_the_given_one() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let mut rollups = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let mut rollups = backend.rollups().await;
         // What is replaced, at which revision, whether it is, and the revision and text after it.
         let cases = [
             (1, "too early", false, None),
@@ -62,7 +54,7 @@ async fn rollup_changes_wholly_where_its_revision_is_still_the_given_one() {
             let replaced = rollups.replace(vec![rollup("a", 5, revision, text)]).await.unwrap();
             assert_eq!(replaced, [expected], "{name}: {text}");
             drop(rollups);
-            rollups = open(directory.path());
+            rollups = backend.rollups().await;
             let kept =
                 after.map(|(kept, text)| StoredRollup { revision: kept, ..rollup("a", 5, kept - 1, text) });
             assert_eq!(get(&*rollups, key("a", 5)).await, kept, "{name}: after {text}");
@@ -72,9 +64,9 @@ async fn rollup_changes_wholly_where_its_revision_is_still_the_given_one() {
 
 #[tokio::test]
 async fn each_rollup_is_replaced_on_its_own() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let rollups = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let rollups = backend.rollups().await;
         rollups.replace(vec![rollup("a", 1, 0, "kept")]).await.unwrap();
         let several = vec![rollup("b", 1, 0, "new"), rollup("a", 1, 7, "no"), rollup("a", 2, 0, "new")];
         assert_eq!(rollups.replace(several).await.unwrap(), [true, false, true], "{name}");
@@ -88,9 +80,9 @@ async fn each_rollup_is_replaced_on_its_own() {
 
 #[tokio::test]
 async fn range_has_the_hours_of_one_tenant_in_order_from_its_start_to_before_its_end() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let rollups = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let rollups = backend.rollups().await;
         for hour in [3, -1, 1, 2, 5] {
             rollups.replace(vec![rollup("a", hour, 0, ""), rollup("ab", hour, 0, "")]).await.unwrap();
         }
@@ -114,9 +106,9 @@ async fn range_has_the_hours_of_one_tenant_in_order_from_its_start_to_before_its
 
 #[tokio::test]
 async fn range_reads_the_details_that_are_asked_for_and_no_others() {
-    for (name, open) in ADAPTERS {
-        let directory = tempfile::tempdir().unwrap();
-        let rollups = open(directory.path());
+    for backend in backends() {
+        let name = backend.name();
+        let rollups = backend.rollups().await;
         let whole = rollup("a", 1, 0, "x");
         rollups.replace(vec![whole.clone()]).await.unwrap();
         let kept = StoredRollup { revision: 1, ..whole };

@@ -3,14 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::flaky::{Flaky, Luck};
+use crate::flaky::Luck;
+use crate::places;
 use jiff::tz::TimeZone;
 use tollgate::adapters::memory::counters::MemoryCounters;
-use tollgate::adapters::sqlite::documents::SqliteDocuments;
-use tollgate::adapters::sqlite::events::SqliteEvents;
-use tollgate::adapters::sqlite::journal::SqliteJournal;
-use tollgate::adapters::sqlite::ledger;
-use tollgate::adapters::sqlite::rollups::SqliteRollups;
 use tollgate::gate::decision::{LimitKind, Verdict};
 use tollgate::gate::period::{Anchor, PeriodRule};
 use tollgate::gate::policy::{Features, LimitKey, PlanRef, Policy, Quota, RateKind, RateLimit, Scope};
@@ -20,7 +16,7 @@ use tollgate::ledger::admission::{AdmissionError, Subject, Tracked};
 use tollgate::ledger::event::Event;
 use tollgate::ledger::record::Mode;
 use tollgate::ledger::wallets::NewGrant;
-use tollgate::ledger::works::{Followers, Ledger, Stores};
+use tollgate::ledger::works::{Followers, Ledger};
 use tollgate::money::CREDIT;
 use tollgate::tasks::Tasks;
 use tollgate::time::{Clock, HOUR, ManualClock, Timestamp};
@@ -57,15 +53,7 @@ impl Desk {
 
     async fn on(directory: &Path, policy: Policy, now: Timestamp, luck: &Arc<Luck>) -> Self {
         let clock = Arc::new(ManualClock::at(now));
-        let database = ledger::open(&directory.join("ledger.db")).expect("a ledger");
-        let luck = || Arc::clone(luck);
-        let stores = Stores {
-            journal: Arc::new(SqliteJournal::open(&directory.join("journal.db")).expect("a journal")),
-            spool: None,
-            events: Arc::new(Flaky { store: SqliteEvents::new(&database).expect("events"), luck: luck() }),
-            rollups: Arc::new(Flaky { store: SqliteRollups::new(&database), luck: luck() }),
-            documents: Arc::new(Flaky { store: SqliteDocuments::new(&database), luck: luck() }),
-        };
+        let stores = places::stores(directory, luck).await;
         let tasks = Tasks::default();
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&shared)));

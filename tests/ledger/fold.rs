@@ -11,6 +11,7 @@ use tollgate::time::{MINUTE, Timestamp};
 
 use crate::desk::{Desk, NOON, call, open_plan, priced};
 use crate::flaky::Luck;
+use crate::places::places;
 
 /// What `ROUNDS` rounds of calls come to.
 const ROUNDS: i64 = 12;
@@ -53,8 +54,7 @@ fn check(totals: &Sums, seed: u64) {
 
 #[tokio::test]
 async fn stores_that_fail_between_steps_lose_and_double_nothing() {
-    for seed in 1..=6 {
-        let directory = tempfile::tempdir().expect("a directory");
+    for (seed, directory) in (1..=6).flat_map(|seed| places().into_iter().map(move |place| (seed, place))) {
         let luck = Luck::new(seed);
         luck.end();
         let desk = Desk::flaky(directory.path(), open_plan(), &luck).await;
@@ -83,8 +83,7 @@ async fn stores_that_fail_between_steps_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn what_a_failing_ledger_left_behind_is_recovered_by_the_next() {
-    for seed in 1..=6 {
-        let directory = tempfile::tempdir().expect("a directory");
+    for (seed, directory) in (1..=6).flat_map(|seed| places().into_iter().map(move |place| (seed, place))) {
         let luck = Luck::new(seed);
         luck.end();
         let desk = Desk::flaky(directory.path(), open_plan(), &luck).await;

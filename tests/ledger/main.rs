@@ -4,5 +4,6 @@ mod admission;
 mod desk;
 mod flaky;
 mod fold;
+mod places;
 mod reservations;
 mod time;

@@ -7,6 +7,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use crate::installed::{program, skip, tools};
+use crate::patch;
 
 /// Builds the program in the directory `name` beside this file, once for each state of its sources. `None`: there is no
 /// Go here that could.
@@ -27,17 +28,25 @@ pub(crate) fn build(name: &str) -> Option<PathBuf> {
     let lock = File::create(directory.join(format!("{name}.lock"))).expect("a file for the lock");
     lock.lock().expect("the lock of the build");
     if !built.is_file() {
-        compile(&go, &sources, &built);
+        let changed = built.with_extension("sources");
+        let module =
+            if name == "ferretdb" { patch::prepare(&go, &sources, &changed) } else { sources.join("go.mod") };
+        compile(&go, &sources, &module, &built);
+        if changed.exists() {
+            std::fs::remove_dir_all(changed).expect("sources that are built are removed");
+        }
     }
     Some(built)
 }
 
-fn compile(go: &Path, sources: &Path, built: &Path) {
+fn compile(go: &Path, sources: &Path, module: &Path, built: &Path) {
     // Under another name until it is whole, so that a build that was cut off is no program.
     let unfinished = built.with_extension("unfinished");
     let output = Command::new(go)
         .current_dir(sources)
-        .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-o"])
+        .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-modfile"])
+        .arg(module)
+        .arg("-o")
         .arg(&unfinished)
         .arg(".")
         .env("CGO_ENABLED", "0")
@@ -63,5 +72,6 @@ fn fingerprint(sources: &Path) -> String {
         hash.update(text.len().to_le_bytes());
         hash.update(text);
     }
+    hash.update(include_bytes!("patch.rs"));
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,6 +9,7 @@ mod ferretdb;
 mod go;
 mod installed;
 mod mosquitto;
+mod patch;
 mod port;
 mod process;
 mod redis;

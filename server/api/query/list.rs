@@ -115,13 +115,13 @@ fn filter(request: &v1::ListEventsRequest) -> Vec<u8> {
 }
 
 pub(super) fn position(place: ListPlace) -> Vec<u8> {
-    [place.occurred_at.micros().to_be_bytes(), place.arrival.to_be_bytes()].concat()
+    [&place.occurred_at.micros().to_be_bytes()[..], &place.arrival.to_be_bytes()].concat()
 }
 
 pub(super) fn place(position: &[u8]) -> Option<ListPlace> {
     let (occurred_at, arrival) = position.split_first_chunk()?;
     Some(ListPlace {
         occurred_at: Timestamp::from_micros(i64::from_be_bytes(*occurred_at)),
-        arrival: i64::from_be_bytes(arrival.try_into().ok()?),
+        arrival: u128::from_be_bytes(arrival.try_into().ok()?),
     })
 }

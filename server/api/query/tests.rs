@@ -104,11 +104,11 @@ fn pages_have_a_size_and_a_selection_of_the_contract() {
 
 #[test]
 fn place_in_a_list_is_read_as_it_was_written() {
-    for (micros, arrival) in [(0, 1), (-5, i64::MAX), (i64::MAX, 0)] {
+    for (micros, arrival) in [(0, 1), (-5, u128::MAX), (i64::MAX, 0)] {
         let there = ListPlace { occurred_at: Timestamp::from_micros(micros), arrival };
         assert_eq!(place(&position(there)), Some(there));
     }
-    for wrong in [&[0; 15][..], &[0; 17], &[]] {
+    for wrong in [&[0; 16][..], &[0; 23], &[0; 25], &[]] {
         assert_eq!(place(wrong), None);
     }
 }

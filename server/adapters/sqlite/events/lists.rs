@@ -20,7 +20,9 @@ impl Span {
     pub(super) fn of(search: &EventSearch<'_>) -> Self {
         // No arrival is so small: these stand before the first row of their moment.
         let (mut low, mut high) = ((search.start.micros(), i64::MIN), (search.end.micros(), i64::MIN));
-        let after = search.after.map(|place| (place.occurred_at.micros(), place.arrival));
+        // A place of another store is after all that are here.
+        let arrival = |arrival| i64::try_from(arrival).unwrap_or(i64::MAX);
+        let after = search.after.map(|place| (place.occurred_at.micros(), arrival(place.arrival)));
         let is_descending = search.order == Order::Descending;
         match after {
             Some(after) if is_descending => high = high.min(after),
@@ -56,11 +58,17 @@ pub(super) fn list(
     let mut listed = Vec::with_capacity(places.len());
     for (occurred_at, arrival) in places {
         if let Some(row) = rows::get(db, arrival)? {
-            let place = ListPlace { occurred_at: Timestamp::from_micros(occurred_at), arrival };
+            let place = list_place(occurred_at, arrival);
             listed.push(ListedRow { place, row });
         }
     }
     Ok(listed)
+}
+
+/// A place as the port says it. Arrivals begin at 1.
+pub(super) fn list_place(occurred_at: i64, arrival: i64) -> ListPlace {
+    let arrival = u128::from(arrival.unsigned_abs());
+    ListPlace { occurred_at: Timestamp::from_micros(occurred_at), arrival }
 }
 
 const ASCENDING: &str = "

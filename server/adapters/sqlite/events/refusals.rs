@@ -6,11 +6,10 @@ use prost::bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use crate::adapters::sqlite::convert::{signed, unsigned};
-use crate::adapters::sqlite::events::lists::Span;
+use crate::adapters::sqlite::events::lists::{Span, list_place};
 use crate::adapters::sqlite::events::tenants::{NewTenants, Tenants};
-use crate::ledger::events::{ListPlace, ListedRefusal, RefusalRow};
+use crate::ledger::events::{ListedRefusal, RefusalRow};
 use crate::ledger::stamp::{Position, Stamp};
-use crate::time::Timestamp;
 
 pub(in crate::adapters::sqlite) const SCHEMA: &str = "
     CREATE TABLE refusals (
@@ -53,7 +52,7 @@ pub(super) fn list(
     let mut statement = db.prepare_cached(if span.is_descending { DESCENDING } else { ASCENDING })?;
     let bounds = params![tenant.0, span.low.0, span.low.1, span.high.0, span.high.1, limit];
     let found = statement.query_map(bounds, |row| {
-        let place = ListPlace { occurred_at: Timestamp::from_micros(row.get(0)?), arrival: row.get(1)? };
+        let place = list_place(row.get(0)?, row.get(1)?);
         let position = Position { slot: row.get(2)?, epoch: unsigned(row, 3)?, batch: unsigned(row, 4)? };
         let refusal = RefusalRow {
             stamp: Stamp { position, place: row.get(5)? },
