@@ -1,5 +1,6 @@
 //! The composition root: the one place that names rooms and adapters together.
 
+mod backends;
 mod broker;
 mod rooms;
 
@@ -10,13 +11,11 @@ use axum::Router;
 use secrecy::{SecretBox, SecretString};
 use tonic::service::Routes;
 
-use crate::adapters::memory::counters::MemoryCounters;
+use crate::adapters::mongo::connect::ConnectError;
 use crate::adapters::mqtt::MqttError;
+use crate::adapters::redis::RedisError;
+use crate::adapters::spool;
 use crate::adapters::sqlite;
-use crate::adapters::sqlite::documents::SqliteDocuments;
-use crate::adapters::sqlite::events::SqliteEvents;
-use crate::adapters::sqlite::journal::SqliteJournal;
-use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::api::admin::AdminApi;
 use crate::api::auth::AuthApi;
 use crate::api::http::Edge;
@@ -34,7 +33,7 @@ use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
-use crate::ledger::works::{self, Followers, Ledger, Stores};
+use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
 use crate::store::changes::Teller;
 use crate::store::{Documents, StoreError};
@@ -43,13 +42,9 @@ use crate::time::Clock;
 use std::num::NonZeroU32;
 use tower::Layer as _;
 
+pub use backends::Incomplete;
 use broker::Telling;
 use rooms::Rooms;
-
-/// The file of the journal in the data directory.
-const JOURNAL: &str = "journal.db";
-/// The file of the ledger in the data directory.
-const LEDGER: &str = "ledger.db";
 
 /// The secrets of an installation.
 #[derive(Debug)]
@@ -82,6 +77,18 @@ pub enum StartError {
     /// A file of the data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] sqlite::open::OpenError),
+    /// What waits for a shared journal cannot be read.
+    #[error(transparent)]
+    Spool(#[from] spool::OpenError),
+    /// MongoDB cannot be used.
+    #[error(transparent)]
+    Mongo(#[from] ConnectError),
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// Servers that share a store are told too little.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
     /// The store belongs to another installation.
     #[error(transparent)]
     Installation(#[from] InstallationError),
@@ -108,11 +115,11 @@ impl App {
         clock: Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
-        let stores = embedded(directory)?;
+        let stores = backends::stores(config, directory).await?;
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
         let feed = Arc::new(Feed::default());
-        let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
+        let counters = backends::counters(config, Arc::clone(&clock), tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
         let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
         telling.follow(&mut followers);
@@ -205,16 +212,4 @@ fn start_jobs(
 
 fn bytes(setting: NonZeroU32) -> usize {
     usize::try_from(setting.get()).unwrap_or(usize::MAX)
-}
-
-fn embedded(directory: &Path) -> Result<Stores, StartError> {
-    let database = sqlite::ledger::open(&directory.join(LEDGER))?;
-    let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
-    Ok(Stores {
-        journal: Arc::new(SqliteJournal::open(&directory.join(JOURNAL))?),
-        spool: None,
-        events: Arc::new(SqliteEvents::new(&database)?),
-        rollups: Arc::new(SqliteRollups::new(&database)),
-        documents,
-    })
 }

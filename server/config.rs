@@ -11,6 +11,7 @@ mod mongodb;
 mod mqtt;
 mod operator;
 mod plans;
+mod redis;
 mod retention;
 mod sentry;
 mod server;
@@ -31,6 +32,7 @@ pub use crate::config::mongodb::MongoConfig;
 pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
+pub use crate::config::redis::RedisConfig;
 pub use crate::config::retention::{Days, RetentionConfig};
 pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
@@ -41,7 +43,7 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "tls",
     "data",
@@ -55,6 +57,7 @@ const SECTIONS: [&str; 13] = [
     "sentry",
     "traces",
     "mongodb",
+    "redis",
 ];
 
 /// Variables of our clients, which may stand in the same environment.
@@ -96,6 +99,8 @@ pub struct Config {
     pub traces: TracesConfig,
     /// The store of many machines.
     pub mongodb: MongoConfig,
+    /// Where several servers keep their counters.
+    pub redis: RedisConfig,
 }
 
 impl Config {
@@ -126,6 +131,7 @@ impl Config {
             sentry: section(&mut sections, "sentry")?,
             traces: section(&mut sections, "traces")?,
             mongodb: section(&mut sections, "mongodb")?,
+            redis: section(&mut sections, "redis")?,
         })
     }
 }

@@ -21,8 +21,6 @@ use crate::store::StoreError;
 
 pub use recovery::OpenError;
 
-/// Bytes of records that a spool may have, unless it is said otherwise.
-pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes of a segment, about: the next batch begins another. So much more than its bound a spool may take of the disk.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -16,6 +16,8 @@ pub struct ServerConfig {
     pub reflection: Reflection,
     /// How many seconds calls may take to finish when the server ends.
     pub drain_seconds: NonZeroU64,
+    /// How many seconds a store that is not there yet is waited for at the start. 0: not at all.
+    pub stores_wait_seconds: u64,
 }
 
 impl ServerConfig {
@@ -23,6 +25,12 @@ impl ServerConfig {
     #[must_use]
     pub const fn drain_patience(&self) -> Duration {
         Duration::from_secs(self.drain_seconds.get())
+    }
+
+    /// How long a store that is not there yet is waited for at the start.
+    #[must_use]
+    pub const fn stores_patience(&self) -> Duration {
+        Duration::from_secs(self.stores_wait_seconds)
     }
 
     /// Whether the contract can be asked for at this address.
@@ -42,6 +50,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7180)),
             reflection: Reflection::Auto,
             drain_seconds: const { NonZeroU64::new(10).expect("ten is not zero") },
+            stores_wait_seconds: 60,
         }
     }
 }

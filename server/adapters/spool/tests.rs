@@ -2,6 +2,8 @@
 
 use super::*;
 
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
 async fn open(directory: &Path) -> FileSpool {
     FileSpool::open(directory, BYTES_MAX).await.expect("a sound spool")
 }

@@ -1,0 +1,145 @@
+//! The stores and the counters that the settings name: this machine's own, or those that several servers share.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::adapters::memory::counters::MemoryCounters;
+use crate::adapters::mongo::connect::{ConnectError, MongoStore};
+use crate::adapters::mongo::documents::MongoDocuments;
+use crate::adapters::mongo::events::MongoEvents;
+use crate::adapters::mongo::journal::MongoJournal;
+use crate::adapters::mongo::rollups::MongoRollups;
+use crate::adapters::redis::RedisError;
+use crate::adapters::redis::counters::{RedisCounters, Settings};
+use crate::adapters::spool::FileSpool;
+use crate::adapters::sqlite;
+use crate::adapters::sqlite::documents::SqliteDocuments;
+use crate::adapters::sqlite::events::SqliteEvents;
+use crate::adapters::sqlite::journal::SqliteJournal;
+use crate::adapters::sqlite::rollups::SqliteRollups;
+use crate::app::StartError;
+use crate::config::Config;
+use crate::gate::counters::Counters;
+use crate::ledger::works::Stores;
+use crate::store::Documents;
+use crate::tasks::Tasks;
+use crate::time::Clock;
+
+/// The file of the journal in the data directory.
+const JOURNAL: &str = "journal.db";
+/// The file of the ledger in the data directory.
+const LEDGER: &str = "ledger.db";
+/// What waits for a shared journal, in the data directory.
+const SPOOL: &str = "spool";
+/// Between two tries to reach a store that is not there yet.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Between two complaints about it.
+const COMPLAIN: Duration = Duration::from_secs(5);
+
+/// Servers that share a store are told too little of what they must share.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum Incomplete {
+    /// The counters would be each server's own.
+    #[error("mongodb.uri is set and redis.url is not: servers that share a store share their counters too")]
+    Counters,
+    /// Each server would have its own operator.
+    #[error("mongodb.uri is set and operator.key is not: servers that share a store have one operator")]
+    OperatorKey,
+    /// Each server would make API keys that the others do not know.
+    #[error(
+        "mongodb.uri is set and operator.pepper is not: servers that share a store share 64 hexadecimal digits, for \
+         example of `openssl rand -hex 32`"
+    )]
+    Pepper,
+}
+
+/// Opens the stores. Those that are on this machine are held by this process.
+pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, StartError> {
+    if config.mongodb.uri.is_none() {
+        return embedded(directory);
+    }
+    shared_wholly(config)?;
+    let spool = FileSpool::open(&directory.join(SPOOL), config.data.spool_bytes_max.get()).await?;
+    let connect = || MongoStore::connect(&config.mongodb);
+    let store = when_there("MongoDB", config, connect, ConnectError::is_passing).await?;
+    Ok(Stores {
+        journal: Arc::new(MongoJournal::new(&store)),
+        spool: Some(Arc::new(spool)),
+        events: Arc::new(MongoEvents::open(&store).await?),
+        rollups: Arc::new(MongoRollups::new(&store)),
+        documents: Arc::new(MongoDocuments::new(&store)),
+    })
+}
+
+/// Opens the counters.
+pub(super) async fn counters(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<Arc<dyn Counters>, StartError> {
+    let Some(url) = &config.redis.url else { return Ok(Arc::new(MemoryCounters::new(clock))) };
+    let settings = Settings {
+        url: url.clone(),
+        ca_file: config.redis.ca_file.clone(),
+        timeout: config.redis.timeout(),
+        connect_timeout: config.redis.connect_timeout(),
+    };
+    let connect = || RedisCounters::connect(&settings, Arc::clone(&clock), tasks);
+    Ok(Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?))
+}
+
+fn embedded(directory: &Path) -> Result<Stores, StartError> {
+    let database = sqlite::ledger::open(&directory.join(LEDGER))?;
+    let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
+    Ok(Stores {
+        journal: Arc::new(SqliteJournal::open(&directory.join(JOURNAL))?),
+        spool: None,
+        events: Arc::new(SqliteEvents::new(&database)?),
+        rollups: Arc::new(SqliteRollups::new(&database)),
+        documents,
+    })
+}
+
+/// Whether servers that share a store are told all that they must share.
+fn shared_wholly(config: &Config) -> Result<(), Incomplete> {
+    if config.redis.url.is_none() {
+        return Err(Incomplete::Counters);
+    }
+    if config.operator.key.is_none() {
+        return Err(Incomplete::OperatorKey);
+    }
+    if config.operator.pepper.is_none() {
+        return Err(Incomplete::Pepper);
+    }
+    Ok(())
+}
+
+/// Connects to a store; one that is not there yet is waited for, as long as the settings say.
+async fn when_there<T, E: Error>(
+    name: &str,
+    config: &Config,
+    connect: impl AsyncFn() -> Result<T, E>,
+    is_passing: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let started = Instant::now();
+    let mut complained: Option<Instant> = None;
+    loop {
+        let failure = match connect().await {
+            Ok(connected) => return Ok(connected),
+            Err(failure) => failure,
+        };
+        if !is_passing(&failure) || started.elapsed() >= config.server.stores_patience() {
+            return Err(failure);
+        }
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+            complained = Some(Instant::now());
+            warn!(error = %failure, "{name} is waited for: {failure}");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
