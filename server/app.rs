@@ -10,8 +10,11 @@ use axum::Router;
 use secrecy::{SecretBox, SecretString};
 use tonic::service::Routes;
 
+use crate::adapters::guarded::GuardedCounters;
 use crate::adapters::memory::counters::MemoryCounters;
 use crate::adapters::mqtt::MqttError;
+use crate::adapters::redis::RedisError;
+use crate::adapters::redis::counters::{RedisCounters, Settings};
 use crate::adapters::sqlite;
 use crate::adapters::sqlite::documents::SqliteDocuments;
 use crate::adapters::sqlite::events::SqliteEvents;
@@ -28,7 +31,9 @@ use crate::api::rpc::auth_service_server::AuthServiceServer;
 use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, LimitsConfig, RedisConfig};
+use crate::gate::counters::Counters;
+use crate::gate::fallback::Fallback;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
@@ -94,6 +99,9 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
+    /// The counters cannot be used as they are configured.
+    #[error("the counters cannot be used")]
+    Redis(#[from] RedisError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -112,7 +120,7 @@ impl App {
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
         let feed = Arc::new(Feed::default());
-        let counters = Arc::new(MemoryCounters::new(Arc::clone(&clock)));
+        let counters = counters(&config.redis, &clock, tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
         let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
         telling.follow(&mut followers);
@@ -201,6 +209,25 @@ fn start_jobs(
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner
+}
+
+/// The counters: in this process, or in Redis, with what decides while that is away.
+async fn counters(
+    config: &RedisConfig,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<Arc<dyn Counters>, StartError> {
+    let Some(url) = &config.url else { return Ok(Arc::new(MemoryCounters::new(Arc::clone(clock)))) };
+    let settings = Settings {
+        url: url.clone(),
+        ca_file: config.ca_file.clone(),
+        timeout: config.timeout(),
+        connect_timeout: config.connect_timeout(),
+    };
+    let redis = Arc::new(RedisCounters::connect(&settings, Arc::clone(clock), tasks).await?);
+    let fallback =
+        Fallback { limits: config.limits_fail, credits: config.credits_fail, replicas: config.replicas };
+    Ok(Arc::new(GuardedCounters::new(redis, fallback, Arc::clone(clock))))
 }
 
 fn bytes(setting: NonZeroU32) -> usize {

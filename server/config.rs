@@ -10,6 +10,7 @@ mod log;
 mod mqtt;
 mod operator;
 mod plans;
+mod redis;
 mod retention;
 mod sentry;
 mod server;
@@ -29,6 +30,7 @@ pub use crate::config::log::{LogConfig, LogFormat};
 pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
+pub use crate::config::redis::RedisConfig;
 pub use crate::config::retention::{Days, RetentionConfig};
 pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
@@ -39,7 +41,7 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "tls",
     "data",
@@ -48,6 +50,7 @@ const SECTIONS: [&str; 12] = [
     "retention",
     "http",
     "limits",
+    "redis",
     "mqtt",
     "log",
     "sentry",
@@ -83,6 +86,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How much one client may ask of it.
     pub limits: LimitsConfig,
+    /// Where the counters are, when several servers share them.
+    pub redis: RedisConfig,
     /// The broker that is told what happens.
     pub mqtt: MqttConfig,
     /// What it says about itself.
@@ -116,6 +121,7 @@ impl Config {
             retention: section(&mut sections, "retention")?,
             http: section(&mut sections, "http")?,
             limits: section(&mut sections, "limits")?,
+            redis: section(&mut sections, "redis")?,
             mqtt: section(&mut sections, "mqtt")?,
             log: section(&mut sections, "log")?,
             sentry: section(&mut sections, "sentry")?,
