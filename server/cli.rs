@@ -41,7 +41,10 @@ enum Command {
     /// Measure what a call costs the server, against a floor that does nothing.
     Bench(BenchArgs),
     #[command(name = bench::FLOOR_COMMAND, hide = true)]
-    BenchFloor,
+    BenchFloor {
+        /// Where each check sends a script.
+        redis: Option<String>,
+    },
 }
 
 /// Does what the command line says.
@@ -53,7 +56,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Some(Command::Import(args)) => Ok(import::run(*args).await?),
         Some(Command::Admin(args)) => Ok(admin::run(args).await?),
         Some(Command::Bench(args)) => Ok(bench::run(args).await.map(|()| ExitCode::SUCCESS)?),
-        Some(Command::BenchFloor) => bench::serve_floor().await.map(|()| ExitCode::SUCCESS),
+        Some(Command::BenchFloor { redis }) => bench::serve_floor(redis).await.map(|()| ExitCode::SUCCESS),
     }
 }
 

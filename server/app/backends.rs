@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::adapters::guarded::GuardedCounters;
 use crate::adapters::memory::counters::MemoryCounters;
 use crate::adapters::mongo::connect::{ConnectError, MongoStore};
 use crate::adapters::mongo::documents::MongoDocuments;
@@ -25,6 +26,7 @@ use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::app::StartError;
 use crate::config::Config;
 use crate::gate::counters::Counters;
+use crate::gate::fallback::Fallback;
 use crate::ledger::works::Stores;
 use crate::store::Documents;
 use crate::tasks::Tasks;
@@ -76,7 +78,7 @@ pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, 
     })
 }
 
-/// Opens the counters.
+/// Opens the counters: this process's own, or Redis, with what decides while that is away.
 pub(super) async fn counters(
     config: &Config,
     clock: Arc<dyn Clock>,
@@ -90,7 +92,13 @@ pub(super) async fn counters(
         connect_timeout: config.redis.connect_timeout(),
     };
     let connect = || RedisCounters::connect(&settings, Arc::clone(&clock), tasks);
-    Ok(Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?))
+    let redis = Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?);
+    let fallback = Fallback {
+        limits: config.redis.limits_fail,
+        credits: config.redis.credits_fail,
+        replicas: config.redis.replicas,
+    };
+    Ok(Arc::new(GuardedCounters::new(redis, fallback, clock)))
 }
 
 fn embedded(directory: &Path) -> Result<Stores, StartError> {

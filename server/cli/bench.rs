@@ -8,6 +8,7 @@ mod floor;
 mod load;
 mod results;
 mod stage;
+mod store;
 
 use std::io::{self, Write as _};
 use std::path::{Path as FilePath, PathBuf};
@@ -20,6 +21,7 @@ use tonic::Status;
 use crate::cli::bench::floor::FloorProcess;
 use crate::cli::bench::load::{Load, Path, drive};
 use crate::cli::bench::results::{Measured, Results};
+use crate::cli::bench::store::RedisProcess;
 use crate::cli::child::{self, ChildError, Server};
 
 pub use crate::cli::bench::floor::{COMMAND as FLOOR_COMMAND, serve as serve_floor};
@@ -56,9 +58,23 @@ pub struct BenchArgs {
     #[arg(long, default_value = "data")]
     pub directory: PathBuf,
 
+    /// Where the server keeps its counters. `redis` starts a `redis-server` of its own, whose processor time is counted too, and
+    /// measures beside it a server that sends one script a call and does nothing else.
+    #[arg(long, value_enum, default_value_t = CountersIn::Memory)]
+    pub counters: CountersIn,
+
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where the counters are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CountersIn {
+    /// In the server itself.
+    Memory,
+    /// In Redis.
+    Redis,
 }
 
 /// Why there is no measurement.
@@ -138,15 +154,32 @@ impl Drop for Scratch {
 }
 
 async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, BenchError> {
-    let floor = FloorProcess::start().await?;
-    let product = Server::start(directory, None).await?;
+    let store = match args.counters {
+        CountersIn::Memory => None,
+        CountersIn::Redis => Some(RedisProcess::start(directory).await?),
+    };
+    let floor = FloorProcess::start(None).await?;
+    let settings = store.iter().map(|store| ("TOLLGATE_REDIS_URL", store.url())).collect::<Vec<_>>();
+    let product = Server::start_with(directory, None, &settings).await?;
     let operator = product.operator()?;
     say(&format!("making {} tenants", args.tenants))?;
     let secret = stage::set(&operator, args.tenants).await?;
-    let floor_connection = || Client::builder().endpoint(floor.endpoint()).api_key("none").tenant("").build();
+    let plain = |floor: &FloorProcess| {
+        let endpoint = floor.endpoint();
+        move || Client::builder().endpoint(endpoint.clone()).api_key("none").tenant("").build()
+    };
+    let mut bare_process = None;
+    let mut bare = None;
+    if let Some(store) = &store {
+        let process = FloorProcess::start(Some(&store.url())).await?;
+        bare = Some(Side::new([process.pid(), store.pid()], plain(&process))?);
+        bare_process = Some(process);
+    }
+    let pids = std::iter::once(product.pid()).chain(store.iter().map(RedisProcess::pid));
     let mut bench = Bench {
-        floor: Side::new(floor.pid(), floor_connection)?,
-        product: Side::new(product.pid(), || product.client(&secret))?,
+        floor: Side::new([floor.pid()], plain(&floor))?,
+        bare,
+        product: Side::new(pids, || product.client(&secret))?,
         operator,
         tenants: args.tenants,
         callers: args.callers.into(),
@@ -155,6 +188,7 @@ async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, Benc
     let results = bench.rounds(args.calls).await?;
     say("comparing the ledger with what was acknowledged")?;
     bench.compare(args.tenants).await?;
+    drop(bare_process);
     Ok(results)
 }
 
@@ -163,26 +197,33 @@ fn say(what: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{what}")
 }
 
-/// One of the two servers.
+/// One of the servers, with all processes that work for it.
 #[derive(Debug)]
 struct Side {
     connections: Vec<Client>,
-    pid: u32,
+    pids: Vec<u32>,
 }
 
 impl Side {
     fn new(
-        pid: Option<u32>,
+        pids: impl IntoIterator<Item = Option<u32>>,
         connection: impl Fn() -> Result<Client, BuildError>,
     ) -> Result<Self, BenchError> {
         let connections = (0..CONNECTIONS).map(|_| connection()).collect::<Result<_, _>>()?;
-        Ok(Self { connections, pid: pid.ok_or_else(|| io::Error::other("the server has ended"))? })
+        let pids: Option<Vec<_>> = pids.into_iter().collect();
+        Ok(Self { connections, pids: pids.ok_or_else(|| io::Error::other("a server has ended"))? })
+    }
+
+    /// The processor time of all its processes until now.
+    fn used(&self) -> io::Result<Duration> {
+        self.pids.iter().map(|&pid| cpu::used(pid)).sum()
     }
 }
 
 #[derive(Debug)]
 struct Bench {
     floor: Side,
+    bare: Option<Side>,
     product: Side,
     operator: Client,
     tenants: u64,
@@ -202,10 +243,13 @@ impl Bench {
         for round in 1..=ROUNDS {
             say(&format!("round {round} of {ROUNDS}"))?;
             let check = self.load(Path::Check, calls.div_ceil(ROUNDS), &format!("check-{round}"));
-            self.floor_round(&check, &mut results.floor_check).await?;
+            floor_round(&self.floor, &check, &mut results.floor_check).await?;
+            if let Some(bare) = &self.bare {
+                floor_round(bare, &check, results.bare.get_or_insert_default()).await?;
+            }
             self.product_round(&check, &mut results.check).await?;
             let track = self.load(Path::Track, calls.div_ceil(ROUNDS), &format!("track-{round}"));
-            self.floor_round(&track, &mut results.floor_track).await?;
+            floor_round(&self.floor, &track, &mut results.floor_track).await?;
             self.product_round(&track, &mut results.track).await?;
             let events = calls.saturating_mul(BATCH_EVENTS_FACTOR).div_ceil(ROUNDS);
             let batch = self.load(Path::Batch, events, &format!("batch-{round}"));
@@ -218,22 +262,15 @@ impl Bench {
         Load { path, events, callers: self.callers, tenants: self.tenants, name: name.to_owned() }
     }
 
-    async fn floor_round(&self, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
-        let before = cpu::used(self.floor.pid)?;
-        let outcome = drive(&self.floor.connections, load).await?;
-        measured.add(outcome, cpu::used(self.floor.pid)?.saturating_sub(before));
-        Ok(())
-    }
-
     /// Drives the product until all of it is in the ledger: what the fold costs is counted.
     async fn product_round(&mut self, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
-        let before = cpu::used(self.product.pid)?;
+        let before = self.product.used()?;
         let outcome = drive(&self.product.connections, load).await?;
         if load.path != Path::Check {
             self.acknowledged.push(load.clone());
             self.compare(TENANTS_ASKED.min(self.tenants)).await?;
         }
-        measured.add(outcome, cpu::used(self.product.pid)?.saturating_sub(before));
+        measured.add(outcome, self.product.used()?.saturating_sub(before));
         Ok(())
     }
 
@@ -251,4 +288,12 @@ impl Bench {
         }
         Err(BenchError::NotEqual { tenant: load::tenant(number), counted, acknowledged })
     }
+}
+
+/// Drives a server that keeps nothing.
+async fn floor_round(side: &Side, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
+    let before = side.used()?;
+    let outcome = drive(&side.connections, load).await?;
+    measured.add(outcome, side.used()?.saturating_sub(before));
+    Ok(())
 }

@@ -56,6 +56,15 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server on a data directory and waits until it answers. Without an address it takes a free port.
     pub(super) async fn start(data: &Path, address: Option<SocketAddr>) -> Result<Self, ChildError> {
+        Self::start_with(data, address, &[]).await
+    }
+
+    /// The same, with further settings by their variables.
+    pub(super) async fn start_with(
+        data: &Path,
+        address: Option<SocketAddr>,
+        settings: &[(&str, String)],
+    ) -> Result<Self, ChildError> {
         std::fs::create_dir_all(data)?;
         let address = address.map_or_else(free_address, Ok)?;
         let log = data.join("server.log");
@@ -69,6 +78,7 @@ impl Server {
             .env("TOLLGATE_DATA_DIRECTORY", data)
             .env("TOLLGATE_OPERATOR_KEY", &operator_key)
             .env("TOLLGATE_LOG_LEVEL", "warn")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::gate::call::{Call, Demand, Effect};
 use crate::gate::credit;
-use crate::gate::decision::{Burn, CounterCharge, Decision, DenialReason, LimitState, Refusal, Verdict};
+use crate::gate::decision::{
+    Basis, Burn, CounterCharge, Decision, DenialReason, LimitState, Refusal, Verdict,
+};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::{Reservation, State};
@@ -65,6 +67,7 @@ pub fn decide(state: &mut State, policy: &Policy, demand: &Demand<'_>, now: Time
         balance_micros: state.balance(policy, now),
         period,
         expires_at: taken.expires_at,
+        basis: Basis::Counters,
     })
 }
 

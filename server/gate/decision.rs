@@ -33,6 +33,18 @@ pub struct Decision {
     pub period: Period,
     /// When the hold ends; only for `Effect::Hold`.
     pub expires_at: Option<Timestamp>,
+    /// What it was decided on.
+    pub basis: Basis,
+}
+
+/// What a decision was made on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// The counters that all servers share.
+    #[default]
+    Counters,
+    /// This server's own, while the others were away: its share of the limits (design §5).
+    Local,
 }
 
 /// May it pass?

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::gate::counters::{End, EndDecision, Extend, Gone};
 use crate::gate::credit;
 use crate::gate::decide::no_credits;
-use crate::gate::decision::{Burn, Decision, Verdict};
+use crate::gate::decision::{Basis, Burn, Decision, Verdict};
 use crate::gate::policy::Policy;
 use crate::gate::state::{EndKind, Reservation, ReservationEnd, State};
 use crate::time::{DAY, HOUR, Timestamp};
@@ -69,6 +69,7 @@ pub fn extend(state: &mut State, policy: &Policy, extend: &Extend<'_>, now: Time
         balance_micros: None,
         period: state.period_at(policy, now),
         expires_at: None,
+        basis: Basis::Counters,
     };
     if short {
         decision.verdict = Verdict::Denied(no_credits());

@@ -2,7 +2,7 @@
 
 use crate::gate::counters::EndDecision;
 use crate::gate::credit;
-use crate::gate::decision::{Burn, Decision, Verdict};
+use crate::gate::decision::{Basis, Burn, Decision, Verdict};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::State;
@@ -24,6 +24,7 @@ pub fn decision(state: &State, policy: &Policy, at: Timestamp, price_micros: i64
         balance_micros: None,
         period: state.period_at(policy, at),
         expires_at: None,
+        basis: Basis::Counters,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::failpoint::{self, Mutant};
 use crate::fault::Invalid;
 use crate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash, TokenCount};
 use crate::gate::counters::{Charged, Counters};
-use crate::gate::decision::{Decision, DenialReason, Refusal, Verdict};
+use crate::gate::decision::{Basis, Decision, DenialReason, Refusal, Verdict};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::ledger::entry::{self, Change, Head};
@@ -379,5 +379,6 @@ fn recorded_only(at: Timestamp) -> Decision {
         balance_micros: None,
         period: Period { start: Timestamp::EPOCH, end: Timestamp::EPOCH },
         expires_at: None,
+        basis: Basis::Counters,
     }
 }

@@ -4,7 +4,9 @@ use prost::Message as _;
 
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::EndDecision;
-use crate::gate::decision::{Burn, CounterCharge, Decision, DenialReason, LimitKind, Refusal as Denial};
+use crate::gate::decision::{
+    Basis, Burn, CounterCharge, Decision, DenialReason, LimitKind, Refusal as Denial,
+};
 use crate::gate::policy::Policy;
 use crate::ledger::event::Event;
 use crate::ledger::record::{
@@ -100,6 +102,7 @@ pub fn usage(mode: Mode, event: Event, api_key: &str, policy: &Policy, decision:
         period_start_micros: decision.period.start.micros(),
         period_end_micros: decision.period.end.micros(),
         hold: None,
+        degraded: decision.basis == Basis::Local,
     }
 }
 

@@ -99,6 +99,9 @@ pub struct Usage {
     /// The reservation that it opened: then `burns` and `price_micros` are held, not paid.
     #[prost(message, optional, tag = "11")]
     pub hold: Option<Hold>,
+    /// Whether it was decided while the counters were away.
+    #[prost(bool, tag = "13")]
+    pub degraded: bool,
 }
 
 /// How an event was tracked.

@@ -1,5 +1,6 @@
 //! The contract of `Counters`.
 
+mod away;
 mod chance;
 mod charge;
 mod race;

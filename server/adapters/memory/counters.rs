@@ -11,11 +11,11 @@ use crate::adapters::memory::shard::Shard;
 use crate::adapters::memory::tenant::Tenant;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
-    Charged, Completed, Correction, Counters, CountersError, End, EndDecision, Ended, Extend, Extended, Gone,
+    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,
 };
 use crate::gate::credit;
 use crate::gate::decide::{self, Outcome};
-use crate::gate::decision::{Decision, Verdict};
+use crate::gate::decision::Verdict;
 use crate::gate::hold::{self, Ending, Extension};
 use crate::gate::policy::Policy;
 use crate::gate::remembered;

@@ -18,7 +18,7 @@ use crate::adapters::redis::ask::{self, Asked};
 use crate::adapters::redis::link::{LinkError, Order};
 use crate::adapters::redis::nodes::Nodes;
 use crate::adapters::redis::scripts::Kind;
-use crate::adapters::redis::told::{self, Answer, Marked};
+use crate::adapters::redis::told::{self, Marked};
 use crate::adapters::redis::upkeep;
 use crate::adapters::redis::wire::Reader;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};

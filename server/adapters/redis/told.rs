@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::adapters::redis::ask::Asked;
 use crate::adapters::redis::wire::Reader;
 use crate::gate::counters::{EndDecision, Gone};
-use crate::gate::decision::{Burn, CounterCharge, CounterId, Decision, LimitKind, Verdict};
+use crate::gate::decision::{Basis, Burn, CounterCharge, CounterId, Decision, LimitKind, Verdict};
 use crate::gate::period::Period;
 use crate::gate::policy::{LimitKey, Policy, RateKind};
 use crate::gate::remembered;
@@ -294,6 +294,7 @@ impl Change {
             balance_micros: None,
             period: self.period,
             expires_at: None,
+            basis: Basis::Counters,
         }
     }
 }

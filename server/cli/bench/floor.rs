@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
+use deadpool_redis::redis::Script;
+use deadpool_redis::{Config, Pool, Runtime};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Child;
@@ -19,16 +21,27 @@ use crate::cli::child;
 /// The hidden command that is the floor.
 pub const COMMAND: &str = "bench-floor";
 
-/// Listens on a free port of this machine, says which on the standard output, and serves until it is killed.
-pub async fn serve() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// One script on one key, and nothing else: what a call that counts anything in Redis costs at least, sent alone.
+const SCRIPT: &str = "local used = redis.call('INCR', KEYS[1]) \
+    if used == 1 then redis.call('PEXPIRE', KEYS[1], 60000) end return used";
+/// Connections to Redis, each with one call at a time.
+const POOL: usize = 64;
+
+/// Listens on a free port of this machine, says which on the standard output, and serves until it is killed. With the address
+/// of a Redis, each check sends one script there, and waits for its answer.
+pub async fn serve(redis: Option<String>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     writeln!(io::stdout(), "{}", listener.local_addr()?)?;
-    Ok(serve_on(listener, Decision::Allowed).await?)
+    let redis = match redis {
+        Some(url) => Some(Config::from_url(url).builder()?.max_size(POOL).runtime(Runtime::Tokio1).build()?),
+        None => None,
+    };
+    Ok(serve_on(listener, Floor { decision: Decision::Allowed, redis, script: Script::new(SCRIPT) }).await?)
 }
 
-async fn serve_on(listener: TcpListener, decision: Decision) -> Result<(), tonic::transport::Error> {
+async fn serve_on(listener: TcpListener, floor: Floor) -> Result<(), tonic::transport::Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let service = TrackServiceServer::new(Floor(decision));
+    let service = TrackServiceServer::new(floor);
     Server::builder().add_service(service).serve_with_incoming(incoming).await
 }
 
@@ -40,8 +53,11 @@ pub(super) struct FloorProcess {
 }
 
 impl FloorProcess {
-    pub(super) async fn start() -> io::Result<Self> {
-        let mut process = child::myself()?.arg(COMMAND).env_clear().stdout(Stdio::piped()).spawn()?;
+    /// Starts one that does nothing, or one that sends a script to this Redis for each check.
+    pub(super) async fn start(redis: Option<&str>) -> io::Result<Self> {
+        let mut command = child::myself()?;
+        command.arg(COMMAND).args(redis).env_clear().stdout(Stdio::piped());
+        let mut process = command.spawn()?;
         let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // It says its address at once or dies, which ends the line.
         let mut line = String::new();
@@ -59,13 +75,20 @@ impl FloorProcess {
     }
 }
 
-#[derive(Debug)]
-struct Floor(Decision);
+struct Floor {
+    decision: Decision,
+    redis: Option<Pool>,
+    script: Script,
+}
 
 impl Floor {
     fn verdict(&self) -> Option<proto::Verdict> {
-        Some(proto::Verdict { decision: self.0.into(), ..proto::Verdict::default() })
+        Some(proto::Verdict { decision: self.decision.into(), ..proto::Verdict::default() })
     }
+}
+
+fn unavailable(error: impl std::error::Error) -> Status {
+    Status::unavailable(error.to_string())
 }
 
 fn nothing<T>() -> Result<Response<T>, Status> {
@@ -81,7 +104,16 @@ impl TrackService for Floor {
         Ok(Response::new(proto::TrackResponse { verdict, ..proto::TrackResponse::default() }))
     }
 
-    async fn check(&self, _: Request<proto::CheckRequest>) -> Result<Response<proto::CheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<proto::CheckRequest>,
+    ) -> Result<Response<proto::CheckResponse>, Status> {
+        if let Some(pool) = &self.redis {
+            let mut connection = pool.get().await.map_err(unavailable)?;
+            let key = request.into_inner().tenant_id;
+            let used: Result<i64, _> = self.script.key(key).invoke_async(&mut connection).await;
+            used.map_err(unavailable)?;
+        }
         Ok(Response::new(proto::CheckResponse { verdict: self.verdict() }))
     }
 
@@ -169,7 +201,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
-        server.spawn(serve_on(listener, decision));
+        let floor = Floor { decision, redis: None, script: Script::new(SCRIPT) };
+        server.spawn(serve_on(listener, floor));
         let connection = || Client::builder().endpoint(&endpoint).api_key("none").tenant("").build().unwrap();
         let load = Load { path, events: 1_001, callers: 16, tenants: 7, name: String::from("test") };
         drive(&[connection(), connection()], &load).await

@@ -12,6 +12,8 @@ use crate::cli::bench::load::Outcome;
 pub(super) struct Results {
     pub(super) floor_check: Measured,
     pub(super) floor_track: Measured,
+    /// A server that sends one script a call to Redis, where the counters are.
+    pub(super) bare: Option<Measured>,
     pub(super) first: Measured,
     pub(super) check: Measured,
     pub(super) track: Measured,
@@ -55,15 +57,19 @@ impl Measured {
 
 impl Results {
     /// Each path with the floor that it stands on: an event of a batch is compared with a call.
-    fn rows(&self) -> [(&'static str, &Measured, Option<&Measured>); 6] {
-        [
+    fn rows(&self) -> Vec<(&'static str, &Measured, Option<&Measured>)> {
+        let mut rows = vec![
             ("floor check", &self.floor_check, None),
             ("floor track", &self.floor_track, None),
             ("check", &self.check, Some(&self.floor_check)),
             ("track", &self.track, Some(&self.floor_track)),
             ("track, first of each tenant", &self.first, Some(&self.floor_track)),
             ("batch", &self.batch, Some(&self.floor_track)),
-        ]
+        ];
+        if let Some(bare) = &self.bare {
+            rows.insert(2, ("one script a check", bare, Some(&self.floor_check)));
+        }
+        rows
     }
 
     pub(super) fn table(&self) -> String {
@@ -102,7 +108,7 @@ impl Results {
     }
 
     pub(super) fn json(&self) -> String {
-        let rows = self.rows().map(|(name, measured, floor)| {
+        let rows = self.rows().into_iter().map(|(name, measured, floor)| {
             json!({
                 "path": name,
                 "calls": measured.outcome.calls,
@@ -115,7 +121,7 @@ impl Results {
                 "latency_p99_us": measured.latency_micros(99),
             })
         });
-        json!({ "paths": rows }).to_string()
+        json!({ "paths": rows.collect::<Vec<_>>() }).to_string()
     }
 }
 

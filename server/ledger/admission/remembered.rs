@@ -6,7 +6,7 @@ use super::reservation::{Ending, Over, end_key, ended_as, sum};
 use super::{Admission, AdmissionError, ExtendOrder, Extension, Subject};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::EndDecision;
-use crate::gate::decision::{Burn, Decision, Verdict};
+use crate::gate::decision::{Basis, Burn, Decision, Verdict};
 use crate::ledger::queue::Kept;
 use crate::ledger::record::{Body, GrantBurn};
 use crate::ledger::standing::decode;
@@ -51,6 +51,7 @@ impl Admission {
             balance_micros: Some(account.balance_micros()),
             period: subject.policy.period.containing(record.at()),
             expires_at: Some(expires_at),
+            basis: Basis::Counters,
         };
         Ok(Some(Extension { decision, held_micros, expires_at, replayed: true, kept: Kept::Committed }))
     }

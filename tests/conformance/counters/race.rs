@@ -7,9 +7,11 @@ use tollgate::gate::call::Demand;
 use tollgate::gate::counters::{Charged, Counters};
 use tollgate::gate::decision::Verdict;
 use tollgate::gate::policy::{Policy, RateKind};
-use tollgate::time::MINUTE;
+use tollgate::gate::state::State;
+use tollgate::time::{MINUTE, ManualClock};
 
-use super::{ACME, demand, installed, policy, with_quota, with_rate};
+use super::redis::{replicas, servers};
+use super::{ACME, NOON, demand, installed, policy, with_quota, with_rate};
 
 const CALLERS: usize = 50;
 
@@ -69,5 +71,18 @@ fn of_fifty_copies_of_one_call_one_is_charged_and_all_get_its_answer() {
         assert_eq!(race(&runtime, &counters, &policy(), |_| demand(7, 2), first), 1, "{name}");
         let again = |charged: &Charged| matches!(charged, Charged::Replayed { decision, .. } if decision.balance_micros == Some(98));
         assert_eq!(race(&runtime, &counters, &policy(), |_| demand(7, 2), again), CALLERS, "{name}");
+    }
+}
+
+#[test]
+fn of_fifty_callers_over_three_replicas_exactly_five_pass() {
+    let runtime = runtime();
+    let five = with_rate(RateKind::Sliding, 5, MINUTE);
+    for (name, url) in servers() {
+        let clock = Arc::new(ManualClock::at(NOON));
+        let counters = runtime.block_on(replicas(url, &clock, 3));
+        runtime.block_on(counters[0].install(ACME, State::default())).unwrap();
+        let ask = |number: usize| demand(u128::try_from(number).unwrap() + 1, 0);
+        assert_eq!(race(&runtime, &counters, &five, ask, is_allowed), 5, "{name}");
     }
 }

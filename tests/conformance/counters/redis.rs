@@ -37,10 +37,20 @@ pub(super) fn settings(url: String) -> Settings {
 
 /// Counters in a server, by this clock, with tenants of their own.
 pub(super) async fn private(url: String, clock: &Arc<ManualClock>) -> Arc<dyn Counters> {
+    replicas(url, clock, 1).await.remove(0)
+}
+
+/// The same, as so many servers have them that share their tenants.
+pub(super) async fn replicas(url: String, clock: &Arc<ManualClock>, count: usize) -> Vec<Arc<dyn Counters>> {
     let run: u64 = rand::random();
-    let connected = RedisCounters::connect(&settings(url), clock.clone(), &Tasks::default()).await;
-    let inner = connected.expect("a server that has just answered").by_its_clock();
-    Arc::new(Private { inner, run: format!("{{{run:x}}}") })
+    let mut replicas: Vec<Arc<dyn Counters>> = Vec::new();
+    for _ in 0..count {
+        let connected =
+            RedisCounters::connect(&settings(url.clone()), clock.clone(), &Tasks::default()).await;
+        let inner = connected.expect("a server that has just answered").by_its_clock();
+        replicas.push(Arc::new(Private { inner, run: format!("{{{run:x}}}") }));
+    }
+    replicas
 }
 
 /// Counters whose tenants have other names in the server than in the case. The names try to move the hash tag.
