@@ -35,7 +35,7 @@ impl Heads {
     /// Batches up to this one are forgotten.
     pub(super) fn see_trimmed(&self, through: Position) {
         self.with(through.slot, |seen| {
-            seen.trimmed = through.max(Position { slot: through.slot, ..seen.trimmed })
+            seen.trimmed = through.max(Position { slot: through.slot, ..seen.trimmed });
         });
     }
 
