@@ -47,6 +47,8 @@ pub enum Mutant {
     ReconcileWithoutCut,
     /// A mark that is not durable yet answers alone (rule Q): breaks I1.
     AnswerFromPendingMark,
+    /// A process whose slot was sealed goes on as if it were not (rule B): breaks I1.
+    NoSeal,
 }
 
 /// Arms nothing: this build has no faults.

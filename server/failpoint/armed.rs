@@ -114,6 +114,7 @@ fn mutant_named(name: &str) -> Option<Mutant> {
         "same_id_twice_in_a_batch" => Mutant::SameIdTwiceInABatch,
         "reconcile_without_cut" => Mutant::ReconcileWithoutCut,
         "answer_from_pending_mark" => Mutant::AnswerFromPendingMark,
+        "no_seal" => Mutant::NoSeal,
         _ => return None,
     })
 }

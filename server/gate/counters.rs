@@ -77,8 +77,8 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     /// The counters as they stand, with their number, for the reconciler (rule M). `None`: not installed.
     async fn read(&self, tenant: &str) -> Result<Option<State>, CountersError>;
 
-    /// Posts a correction under the number it was computed at (rule M). `false`: not installed in that epoch, or already
-    /// corrected past it.
+    /// Posts a correction that was computed at a number (rule M). `false`: not installed in that epoch, or another was posted
+    /// since that number was read.
     async fn correct(&self, tenant: &str, correction: &Correction) -> Result<bool, CountersError>;
 }
 

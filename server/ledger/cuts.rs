@@ -3,7 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::Message as _;
+
+use crate::ledger::journal::Batch;
+use crate::ledger::record::{Body, Record};
 use crate::ledger::stamp::{Position, Positions};
+use crate::store::StoreError;
 
 /// Suspected tenants, and the cut that is open.
 #[derive(Debug, Default)]
@@ -20,6 +25,18 @@ impl Cuts {
     /// Says that a tenant's counters may be off: something was charged that does not count.
     pub fn suspect(&self, tenant: &Arc<str>) {
         self.lock().suspects.insert(Arc::clone(tenant));
+    }
+
+    /// Says that whoever is charged in a batch may be off, and whoever's counters had still to be told of something.
+    pub fn suspect_all(&self, batch: &Batch) -> Result<(), StoreError> {
+        for (_, body) in batch.stamped()? {
+            let record = Record::decode(body).map_err(|error| batch.corrupt(error))?;
+            let is_told = matches!(record.body, Some(Body::End(_) | Body::Grant(_) | Body::Breakage(_)));
+            if record.number > 0 || is_told {
+                self.suspect(&Arc::from(record.tenant));
+            }
+        }
+        Ok(())
     }
 
     /// The suspects. Batches after `folded` are kept until the cut is closed.

@@ -21,7 +21,7 @@ use crate::ledger::progress::Progress;
 use crate::ledger::queue::Queue;
 use crate::ledger::rollups::Rollups;
 use crate::ledger::stamp::{Position, Positions};
-use crate::store::{Document, Documents, StoreError};
+use crate::store::{Document, Documents, Replaced, StoreError};
 
 mod round;
 mod rows;
@@ -43,7 +43,7 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between two trims of the journal: each syncs the ledger's file first (rule F).
 const TRIM: Duration = Duration::from_secs(10);
 /// How long a folded batch stays where others may read it again: longer than a reconciler looks at its suspects.
-const KEPT_FOR_OTHERS: Duration = Duration::from_secs(60);
+const KEPT_FOR_OTHERS: Duration = Duration::from_secs(120);
 /// The document that says how far the fold is.
 const KIND: &str = "fold";
 
@@ -114,6 +114,8 @@ pub struct Fold {
     cache: Cache,
     interned: HashSet<Arc<str>>,
     progress: Arc<Progress>,
+    /// The last batch that is folded. `None`: whatever there is.
+    until: Option<Position>,
     trimmed_at: Instant,
     /// Rounds that were folded lately, oldest first.
     lately: VecDeque<(Instant, Position)>,
@@ -122,11 +124,7 @@ pub struct Fold {
 impl Fold {
     /// The fold of a slot, from where it was left.
     pub async fn open(parts: FoldParts, progress: Arc<Progress>, slot: u32) -> Result<Self, FoldError> {
-        let kept = parts.documents.get(KIND, &document_id(slot)).await?;
-        let (position, revision) = match kept {
-            None => (Position { slot, ..Position::default() }, 0),
-            Some(document) => (decode_position(&document)?, document.revision),
-        };
+        let (position, revision) = kept_position(parts.documents.as_ref(), slot).await?;
         progress.advance(position);
         let accounts = Accounts::new(Arc::clone(&parts.documents));
         Ok(Self {
@@ -137,6 +135,7 @@ impl Fold {
             cache: Cache::default(),
             interned: HashSet::new(),
             progress,
+            until: None,
             trimmed_at: Instant::now(),
             lately: VecDeque::new(),
         })
@@ -184,6 +183,10 @@ impl Fold {
                     // What was absorbed and not written must be absorbed again.
                     self.cache = Cache::default();
                     error!(error = %failure, "could not fold a round: {failure}");
+                    if stop.is_cancelled() && retry >= RETRY_MAX {
+                        // What is not folded now is folded at the next start, or by others.
+                        return;
+                    }
                     tokio::time::sleep(retry).await;
                     retry = retry.saturating_mul(2).min(RETRY_MAX);
                     continue;
@@ -206,7 +209,8 @@ impl Fold {
 
     /// Folds what is committed, up to a bound; `false`: there was nothing.
     async fn round(&mut self) -> Result<bool, FoldError> {
-        let batches = self.parts.journal.read(self.position, ROUND_BYTES).await?;
+        let mut batches = self.parts.journal.read(self.position, ROUND_BYTES).await?;
+        batches.retain(|batch| self.until.is_none_or(|until| batch.position <= until));
         let Some(last) = batches.last().map(|batch| batch.position) else { return Ok(false) };
         failpoint::reached(Point::FoldBeforeEvents);
         let mut round = Round::decode(&batches, &mut self.interned)?;
@@ -229,18 +233,34 @@ impl Fold {
         Ok(true)
     }
 
+    /// Folds up to a batch that is known to be the last of a dead writer: not what a new owner of its slot has begun.
+    pub async fn catch_up_to(&mut self, last: Position) -> Result<(), FoldError> {
+        self.until = Some(last);
+        while self.position < last && self.round().await? {}
+        Ok(())
+    }
+
     async fn move_to(&mut self, position: Position) -> Result<(), FoldError> {
-        let document = Document {
-            kind: KIND,
-            id: document_id(position.slot),
-            revision: self.revision,
-            body: prost::Message::encode_to_vec(&position),
-            unique: Vec::new(),
-            ranges: Vec::new(),
-        };
-        let replaced = self.parts.documents.replace_many(vec![document]).await?;
-        if let Some(crate::store::Replaced::Yes { revision }) = replaced.first() {
-            self.revision = *revision;
+        loop {
+            let document = Document {
+                kind: KIND,
+                id: document_id(position.slot),
+                revision: self.revision,
+                body: prost::Message::encode_to_vec(&position),
+                unique: Vec::new(),
+                ranges: Vec::new(),
+            };
+            let replaced = self.parts.documents.replace_many(vec![document]).await?;
+            if let Some(Replaced::Yes { revision }) = replaced.first() {
+                self.revision = *revision;
+                break;
+            }
+            // Somebody else folds this slot too.
+            let (there, revision) = kept_position(self.parts.documents.as_ref(), position.slot).await?;
+            self.revision = revision;
+            if there >= position {
+                break;
+            }
         }
         self.position = position;
         Ok(())
@@ -293,6 +313,14 @@ pub async fn positions(documents: &dyn Documents, slots: &[u32]) -> Result<Posit
     let found = documents.get_many(KIND, &ids).await?;
     let positions = found.iter().flatten().map(decode_position);
     Ok(Positions { slots: positions.collect::<Result<_, _>>()? })
+}
+
+/// How far the fold of a slot is, with the revision of the document that says so.
+async fn kept_position(documents: &dyn Documents, slot: u32) -> Result<(Position, u64), StoreError> {
+    match documents.get(KIND, &document_id(slot)).await? {
+        None => Ok((Position { slot, ..Position::default() }, 0)),
+        Some(document) => Ok((decode_position(&document)?, document.revision)),
+    }
 }
 
 fn document_id(slot: u32) -> String {

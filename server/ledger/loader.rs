@@ -16,6 +16,7 @@ use crate::gate::policy::{LimitKey, Policy};
 use crate::gate::state::{Counter, Grant, Mark, Reservation, SlidingLog, State};
 use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
 use crate::ledger::accounts::Accounts;
+use crate::ledger::cuts::Cuts;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::events::{AmendedRow, EventSearch, Events};
@@ -32,6 +33,8 @@ use crate::time::{HOUR, MINUTE, Timestamp};
 const EVENTS_MAX: usize = 100_000;
 /// Events that are read back at once.
 const PAGE: usize = 5_000;
+/// How often counters are told of a grant that are lost in between.
+const TELLS_MAX: u32 = 4;
 /// The allowance burns before grants that were given on top, whose priority is 100 by default.
 const ALLOWANCE_PRIORITY: u32 = 50;
 
@@ -42,6 +45,7 @@ type Logs = HashMap<CounterId, Vec<(Timestamp, i64)>>;
 #[derive(Debug)]
 pub struct Loader {
     parts: LoaderParts,
+    cuts: Arc<Cuts>,
     /// One loader or granter a tenant at a time: a grant that is posted during a load is never missed.
     busy: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -115,14 +119,19 @@ impl Fault for LoadError {
 impl Loader {
     /// A loader over its parts.
     #[must_use]
-    pub fn new(parts: LoaderParts) -> Self {
-        Self { parts, busy: Mutex::default() }
+    pub fn new(parts: LoaderParts, cuts: Arc<Cuts>) -> Self {
+        Self { parts, cuts, busy: Mutex::default() }
     }
 
     /// Installs the tenant's counters if nothing is installed.
     pub async fn load(&self, tenant: &Arc<str>) -> Result<(), LoadError> {
         let alone = self.alone(tenant);
         let _guard = alone.lock().await;
+        self.install(tenant).await
+    }
+
+    /// The same for whoever is alone with the tenant.
+    async fn install(&self, tenant: &Arc<str>) -> Result<(), LoadError> {
         if self.parts.counters.read(tenant).await?.is_some() {
             return Ok(());
         }
@@ -133,29 +142,10 @@ impl Loader {
         state.epoch = epoch(&account, now);
         self.read_back(tenant, now, &mut state).await?;
         self.parts.counters.install(tenant, state).await?;
-        if self.parts.slots.journal().is_shared() {
-            self.catch_up(tenant, &account).await?;
-        }
-        Ok(())
-    }
-
-    /// Tells counters that were just installed what other processes told them in vain, because nothing was installed yet: a
-    /// grant (rule S), or the end of a reservation by time.
-    async fn catch_up(&self, tenant: &Arc<str>, installed: &Account) -> Result<(), LoadError> {
-        self.settled().await?;
-        let account = self.parts.accounts.get(tenant).await?.account;
-        for kept in &account.grants {
-            if !kept.closed && installed.grant(&kept.id).is_none() {
-                self.parts.counters.grant(tenant, grant(kept)).await?;
-            }
-        }
-        let now = self.parts.counters.now();
-        let ended = installed.holds.iter().filter(|hold| {
-            hold.expires_at_micros <= now.micros() && account.hold(&hold.reservation).is_none()
-        });
-        let ended = ended.map(|hold| Arc::from(hold.reservation.as_str())).collect::<Vec<_>>();
-        if !ended.is_empty() {
-            self.parts.counters.expired(tenant, &ended, &[]).await?;
+        if self.parts.slots.journal().is_shared() && account.counter_epoch > 0 {
+            // Counters that were lost had decided what may still be on its way, and others may have told them something in
+            // vain since the account was read.
+            self.cuts.suspect(tenant);
         }
         Ok(())
     }
@@ -175,7 +165,7 @@ impl Loader {
             expires_at_micros: Some(period_end.micros()),
             name: format!("{} {}", policy.plan.slug, policy.plan.version),
         };
-        // Whoever posted it first has posted the same.
+        // Whoever posted it first has posted the same, or what the plan promised then: the wallet has it.
         let _known = self.grant(tenant, posted).await?;
         Ok(())
     }
@@ -190,6 +180,7 @@ impl Loader {
         let payload = event::payload(KeyKind::Grant as u8, &posted.encode_to_vec());
         let known = self.parts.events.get(&[key]).await?.into_iter().next().flatten();
         if known.as_ref().is_some_and(|known| known.row.payload != payload) {
+            self.tell(tenant, &posted.id).await?;
             return Ok(Granting::Conflict);
         }
         if known.is_none() {
@@ -198,18 +189,25 @@ impl Loader {
             self.parts.queue.place()?.commit(record, None).wait().await?;
             self.settled().await?;
         }
-        // The wallet says what is left of it: all of it, unless it was posted before and the counters have forgotten it.
-        let account = self.parts.accounts.get(tenant).await?.account;
-        let remaining_micros = account.grant(&posted.id).map_or(0, |grant| grant.remaining_micros);
-        let grant = Grant {
-            id: Arc::from(posted.id.as_str()),
-            priority: u8::try_from(posted.priority).unwrap_or(u8::MAX),
-            expires_at: posted.expires_at_micros.map(Timestamp::from_micros),
-            remaining_micros,
-        };
-        // Where nothing is installed, the load that comes next finds it in the wallet.
-        let _installed = self.parts.counters.grant(tenant, grant).await?;
+        self.tell(tenant, &posted.id).await?;
         Ok(if known.is_some() { Granting::Known } else { Granting::Posted })
+    }
+
+    /// Tells the counters of a grant that the wallet has, as it stands there: by its id, so that they may know it already.
+    async fn tell(&self, tenant: &Arc<str>, id: &str) -> Result<(), LoadError> {
+        for _ in 0..TELLS_MAX {
+            let account = self.parts.accounts.get(tenant).await?.account;
+            let Some(kept) = account.grant(id).filter(|kept| !kept.closed) else { return Ok(()) };
+            if self.parts.counters.grant(tenant, grant(kept)).await?
+                || !self.parts.slots.journal().is_shared()
+            {
+                // Where nothing is installed, the load that comes next finds it in the wallet.
+                return Ok(());
+            }
+            // Another process may be about to install what it has read before this grant.
+            self.install(tenant).await?;
+        }
+        Err(LoadError::Unsettled)
     }
 
     /// Waits until the ledger has all that was acknowledged before.

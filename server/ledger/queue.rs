@@ -30,6 +30,8 @@ pub const WAITING_MAX: usize = 16_384;
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// After this long a decision that is not committed is abandoned (rule C).
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anybody waits for an answer of the queue, which abandons what waits too long by itself.
+const WAIT_MAX: Duration = Duration::from_secs(11);
 
 /// The queue of one slot.
 #[derive(Debug)]
@@ -57,9 +59,19 @@ struct Entry {
     /// The mark that the counters may answer from once this is durable.
     mark: Option<(Arc<str>, EventKey)>,
     reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
+    needs: Needs,
     place: Timestamp,
     since: Instant,
     origin: Origin,
+}
+
+/// Where a record must be before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// On a disk of this machine, if the journal is away.
+    AnyDisk,
+    /// In the journal.
+    Journal,
 }
 
 /// How safely something is kept.
@@ -239,13 +251,21 @@ impl Place<'_> {
     #[must_use]
     pub fn commit(self, record: Vec<u8>, mark: Option<(Arc<str>, EventKey)>) -> Commit {
         let (reply, wait) = oneshot::channel();
-        self.push(record, mark, Some(reply));
+        self.push(record, mark, Some(reply), Needs::AnyDisk);
+        Commit(wait)
+    }
+
+    /// Queues a record that only the journal may take: one that another process may contradict meanwhile.
+    #[must_use]
+    pub fn commit_to_journal(self, record: Vec<u8>, mark: Option<(Arc<str>, EventKey)>) -> Commit {
+        let (reply, wait) = oneshot::channel();
+        self.push(record, mark, Some(reply), Needs::Journal);
         Commit(wait)
     }
 
     /// Queues a record that nobody waits for and nobody was promised (rule D).
     pub fn note(self, record: Vec<u8>) {
-        self.push(record, None, None);
+        self.push(record, None, None, Needs::AnyDisk);
     }
 
     fn push(
@@ -253,10 +273,18 @@ impl Place<'_> {
         record: Vec<u8>,
         mark: Option<(Arc<str>, EventKey)>,
         reply: Option<oneshot::Sender<Result<Kept, QueueError>>>,
+        needs: Needs,
     ) {
         self.used = true;
-        let entry =
-            Entry { record, mark, reply, place: self.at, since: Instant::now(), origin: Origin::here() };
+        let entry = Entry {
+            record,
+            mark,
+            reply,
+            needs,
+            place: self.at,
+            since: Instant::now(),
+            origin: Origin::here(),
+        };
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.queue.failed.is_cancelled() {
             drop(waiting);
@@ -286,7 +314,10 @@ impl Drop for Place<'_> {
 impl Commit {
     /// Waits until the record is durable; answers how safely.
     pub async fn wait(self) -> Result<Kept, QueueError> {
-        self.0.await.unwrap_or(Err(QueueError::Unavailable))
+        match tokio::time::timeout(WAIT_MAX, self.0).await {
+            Ok(answered) => answered.unwrap_or(Err(QueueError::Unavailable)),
+            Err(_) => Err(QueueError::Abandoned),
+        }
     }
 }
 

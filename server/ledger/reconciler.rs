@@ -13,6 +13,8 @@ use crate::gate::state::{Counter, State};
 use crate::ledger::account::{Account, WindowAccount};
 use crate::ledger::cuts::Cuts;
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
+use crate::ledger::progress::Late;
+use crate::ledger::slots::CLOCK_ERROR;
 use crate::ledger::stamp::Positions;
 use crate::time::{MINUTE, SECOND, Timestamp};
 
@@ -24,6 +26,10 @@ use above::Look;
 const LOOK: Duration = Duration::from_millis(50);
 /// What a fixed window must have left to be corrected, in microseconds: shorter ones are over before it matters.
 const FIXED_LEFT_MIN: i64 = 5 * SECOND;
+/// How long a mark that is not durable answers, in microseconds (rule Q).
+const PENDING_MAX: i64 = 10 * SECOND;
+/// How long one look waits for the low-water time.
+const WAIT_MAX: Duration = Duration::from_secs(40);
 /// Tenants that are looked at together: each look waits for the low-water time once.
 const TENANTS_MAX: usize = 500;
 /// After this long whoever posted the end of a reservation will not tell the counters of it any more.
@@ -64,34 +70,44 @@ impl Reconciler {
     }
 
     async fn look_at(&self, suspects: &[Arc<str>]) -> Result<(), LoadError> {
-        let mut suspects = suspects.to_vec();
-        suspects.sort_unstable();
-        let mut alone = Vec::with_capacity(suspects.len());
-        for tenant in &suspects {
-            alone.push(self.loader.alone(tenant).lock_owned().await);
-        }
+        let others = self.parts.slots.others().await?;
         // What is decided after the counters are read is in batches after these.
-        let from = self.parts.slots.heads().await?;
+        let seals = others.iter().filter(|other| other.ends_sealed()).map(|other| other.last.slot).collect();
+        let heads = others.iter().map(|other| other.last).chain([self.parts.slots.own_head()]).collect();
         let mut states = HashMap::new();
-        for tenant in &suspects {
+        for tenant in suspects {
             if let Some(state) = self.parts.counters.read(tenant).await? {
                 states.insert(Arc::clone(tenant), state);
             }
         }
-        // Every decision up to a state's number is committed or abandoned once low-water has passed this moment.
-        let read_at = self.parts.counters.now();
-        while self.parts.slots.low_water().await? <= read_at {
-            tokio::time::sleep(LOOK).await;
+        match tokio::time::timeout(WAIT_MAX, self.is_final()).await {
+            Ok(waited) => waited?,
+            Err(_) => return Err(Late.into()),
         }
         self.loader.settled().await?;
         let tenants = states.keys().cloned().collect::<Vec<_>>();
         let kept = self.parts.accounts.get_many(&tenants).await?;
         let accounts = kept.into_iter().map(|kept| (kept.tenant, kept.account)).collect();
-        let look = Look { from: Positions { slots: from }, states, accounts };
+        let look = Look { from: Positions { slots: heads }, seals, states, accounts };
         let mut above = look.above(self.parts.slots.journal(), self.parts.events.as_ref()).await?;
         for (tenant, state) in &look.states {
             let above = above.remove(tenant).unwrap_or_default();
+            let alone = self.loader.alone(tenant);
+            let _guard = alone.lock().await;
             self.correct(tenant, state, &look.accounts[tenant], &above).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns when every decision up to the numbers that were just read is committed or never will be.
+    async fn is_final(&self) -> Result<(), LoadError> {
+        let mut until = self.parts.counters.now();
+        if self.parts.slots.journal().is_shared() {
+            // A retry on any process may journal a decision again for as long as its mark is pending (rule Q).
+            until = until.plus(PENDING_MAX).plus(CLOCK_ERROR);
+        }
+        while self.parts.slots.low_water().await? <= until {
+            tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
+use crate::ledger::cuts::Cuts;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
@@ -19,6 +20,7 @@ const ACCOUNTS_MAX: usize = 1_000;
 pub struct Sweeper {
     parts: LoaderParts,
     loader: Arc<Loader>,
+    cuts: Arc<Cuts>,
 }
 
 /// What ended in one account.
@@ -33,8 +35,8 @@ struct Ended {
 impl Sweeper {
     /// A sweeper over the ledger's parts.
     #[must_use]
-    pub const fn new(parts: LoaderParts, loader: Arc<Loader>) -> Self {
-        Self { parts, loader }
+    pub const fn new(parts: LoaderParts, loader: Arc<Loader>, cuts: Arc<Cuts>) -> Self {
+        Self { parts, loader, cuts }
     }
 
     /// Posts all that ended before the low-water time, and tells the counters once it is durable. No decision from before that
@@ -53,13 +55,28 @@ impl Sweeper {
             alone.push(self.loader.alone(&kept.tenant).lock_owned().await);
             ended.push(self.post(kept, ended_by)?);
         }
+        let mut outcome = Ok(());
         for Ended { tenant, reservations, grants, commits } in ended {
-            for commit in commits {
-                commit.wait().await?;
+            if let Err(failure) = self.tell(&tenant, &reservations, &grants, commits).await {
+                // What is durable of it the counters may never hear of otherwise.
+                self.cuts.suspect(&tenant);
+                outcome = Err(failure);
             }
-            self.parts.counters.expired(&tenant, &reservations, &grants).await?;
         }
-        Ok(())
+        outcome
+    }
+
+    async fn tell(
+        &self,
+        tenant: &str,
+        reservations: &[Arc<str>],
+        grants: &[Arc<str>],
+        commits: Vec<Commit>,
+    ) -> Result<(), LoadError> {
+        for commit in commits {
+            commit.wait().await?;
+        }
+        Ok(self.parts.counters.expired(tenant, reservations, grants).await?)
     }
 
     fn post(&self, kept: &KeptAccount, ended_by: Timestamp) -> Result<Ended, LoadError> {
@@ -110,6 +127,6 @@ impl Sweeper {
         body: Body,
     ) -> Result<Commit, LoadError> {
         let head = Head { tenant, key, payload: event::payload(b'e', b"") };
-        Ok(self.parts.queue.place()?.commit(head.record(at, Change::NONE, body), None))
+        Ok(self.parts.queue.place()?.commit_to_journal(head.record(at, Change::NONE, body), None))
     }
 }

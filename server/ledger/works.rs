@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, warn};
 
 use crate::gate::counters::Counters;
@@ -12,7 +12,7 @@ use crate::ledger::accounts::Accounts;
 use crate::ledger::admission::Admission;
 use crate::ledger::cuts::Cuts;
 use crate::ledger::events::Events;
-use crate::ledger::fleet::{self, Fleet};
+use crate::ledger::fleet::{self, Deaths, Followed, Pulse};
 use crate::ledger::fold::{Fold, FoldError, FoldObserver, FoldParts, Sink};
 use crate::ledger::journal::{Journal, JournalError};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
@@ -20,7 +20,7 @@ use crate::ledger::progress::{Late, Progress};
 use crate::ledger::queue::Queue;
 use crate::ledger::reconciler::Reconciler;
 use crate::ledger::rollups::Rollups;
-use crate::ledger::slots::Slots;
+use crate::ledger::slots::{CLOCK_ERROR, Slots};
 use crate::ledger::spool::Spool;
 use crate::ledger::stamp::{Position, Positions};
 use crate::ledger::sweeper::Sweeper;
@@ -97,17 +97,26 @@ impl Ledger {
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let cuts = Arc::new(Cuts::default());
-        let slot = stores.journal.take_slot(clock.now()).await?;
+        let slot = take_slot(stores.journal.as_ref(), counters.as_ref()).await?;
+        let queue = Arc::new(Queue::new(slot, Arc::clone(&counters), Arc::clone(&cuts)));
+        let slots = Arc::new(Slots::new(slot, Arc::clone(&stores.journal), Arc::clone(&queue)));
+        let (pulse, all_folded) = (Arc::new(Pulse::default()), CancellationToken::new());
+        // Whatever ends this start, or the fold, ends the signs of life too.
+        let ends = all_folded.clone().drop_guard();
+        if stores.journal.is_shared() {
+            let (slots, queue, pulse) = (Arc::clone(&slots), Arc::clone(&queue), Arc::clone(&pulse));
+            tasks.spawn(fleet::live(slots, queue, pulse, all_folded.clone()));
+        }
+
         let fold_parts = fold_parts(&stores, followers, &cuts);
         let progress = Arc::new(Progress::at(Positions::default()));
         let mut fold = Fold::open(fold_parts.clone(), Arc::clone(&progress), slot.slot).await?;
         fold.catch_up().await?;
         progress.advance(slot);
-
-        let queue = Arc::new(Queue::new(slot, Arc::clone(&counters), Arc::clone(&cuts)));
-        let slots = Arc::new(Slots::new(slot, Arc::clone(&stores.journal), Arc::clone(&queue)));
-        let mut fleet = Fleet::new(fold_parts, Arc::clone(&slots), Arc::clone(&progress));
-        fleet.recover().await?;
+        let mut deaths = Deaths::new(fold_parts.clone(), Arc::clone(&slots), Arc::clone(&progress), pulse);
+        deaths.recover().await?;
+        let followed =
+            Followed::new(fold_parts, Arc::clone(&slots), Arc::clone(&progress), Arc::clone(&clock));
         let accounts = Accounts::new(Arc::clone(&stores.documents));
         let parts = LoaderParts {
             counters: Arc::clone(&counters),
@@ -117,7 +126,7 @@ impl Ledger {
             accounts: accounts.clone(),
             events: Arc::clone(&stores.events),
         };
-        let loader = Arc::new(Loader::new(parts.clone()));
+        let loader = Arc::new(Loader::new(parts.clone(), Arc::clone(&cuts)));
         let admission = Arc::new(Admission::new(
             Arc::clone(&counters),
             Arc::clone(&queue),
@@ -125,7 +134,7 @@ impl Ledger {
             Arc::clone(&loader),
         ));
         let keeper = Keeper {
-            sweeper: Sweeper::new(parts.clone(), Arc::clone(&loader)),
+            sweeper: Sweeper::new(parts.clone(), Arc::clone(&loader), Arc::clone(&cuts)),
             reconciler: Reconciler::new(parts, Arc::clone(&loader), cuts),
         };
         start(
@@ -134,7 +143,9 @@ impl Ledger {
                 queue: Arc::clone(&queue),
                 slots: Arc::clone(&slots),
                 fold,
-                fleet,
+                deaths,
+                followed,
+                ends,
                 keeper,
                 journal: Arc::clone(&stores.journal),
                 spool: stores.spool,
@@ -224,7 +235,9 @@ struct Working {
     queue: Arc<Queue>,
     slots: Arc<Slots>,
     fold: Fold,
-    fleet: Fleet,
+    deaths: Deaths,
+    followed: Followed,
+    ends: DropGuard,
     keeper: Keeper,
     journal: Arc<dyn Journal>,
     spool: Option<Arc<dyn Spool>>,
@@ -250,9 +263,10 @@ impl Keeper {
 }
 
 fn start(tasks: &Tasks, working: Working) {
-    let Working { queue, slots, mut fold, fleet, keeper, journal, spool, counters } = working;
+    let Working { queue, slots, mut fold, deaths, followed, ends, keeper, journal, spool, counters } =
+        working;
     let stopping = tasks.stopping();
-    let (all_committed, all_folded) = (CancellationToken::new(), CancellationToken::new());
+    let all_committed = CancellationToken::new();
 
     let (closing, stop) = (Arc::clone(&queue), stopping.clone());
     tasks.spawn(async move {
@@ -268,27 +282,58 @@ fn start(tasks: &Tasks, working: Working) {
     });
 
     if journal.is_shared() {
-        // The others must hear of this process until its last batch is folded.
-        tasks.spawn(fleet::live(Arc::clone(&slots), Arc::clone(&queue), all_folded.clone()));
-        tasks.spawn(fleet.run(all_folded.clone()));
+        // The others must hear of this process, and it of them, until its last batch is folded.
+        let all_folded = CancellationToken::new();
+        tasks.spawn(followed.run(all_folded.clone()));
+        tasks.spawn(deaths.run(all_folded.clone()));
+        let folded = all_folded.drop_guard();
+        tasks.spawn(finish(fold, queue, slots, journal, all_committed, (ends, folded)));
+    } else {
+        tasks.spawn(async move {
+            fold.run(&queue, all_committed).await;
+            drop(ends);
+        });
     }
 
     tasks.spawn(async move {
-        fold.run(&queue, all_committed).await;
-        if journal.is_shared() && !queue.failed().is_cancelled() {
-            give_back(journal.as_ref(), &slots, &mut fold).await;
-        }
-        all_folded.cancel();
-    });
-
-    tasks.spawn(async move {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(KEEP) => keeper.keep().await,
-                () = stopping.cancelled() => return,
+            let kept = async {
+                tokio::time::sleep(KEEP).await;
+                keeper.keep().await;
+            };
+            if stopping.run_until_cancelled(kept).await.is_none() {
+                return;
             }
         }
     });
+}
+
+/// Folds to the end, and gives the slot back; the guards end what goes on until then.
+async fn finish(
+    mut fold: Fold,
+    queue: Arc<Queue>,
+    slots: Arc<Slots>,
+    journal: Arc<dyn Journal>,
+    all_committed: CancellationToken,
+    _until_then: (DropGuard, DropGuard),
+) {
+    fold.run(&queue, all_committed).await;
+    if !queue.failed().is_cancelled() {
+        give_back(journal.as_ref(), &slots, &mut fold).await;
+    }
+}
+
+/// Takes a slot; where every one has an owner, those of the silent are sealed first.
+async fn take_slot(journal: &dyn Journal, counters: &dyn Counters) -> Result<Position, JournalError> {
+    // No decision is older than this, also by a clock that is known a little less than exactly.
+    let low_water = || counters.now().minus(CLOCK_ERROR);
+    match journal.take_slot(low_water()).await {
+        Err(JournalError::NoSlot) => {
+            fleet::seal_silent(journal).await?;
+            journal.take_slot(low_water()).await
+        }
+        taken => taken,
+    }
 }
 
 /// Seals the own epoch, so that nobody waits for this process any longer.

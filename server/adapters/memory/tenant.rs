@@ -13,7 +13,7 @@ const TIDY_EVERY: i64 = MINUTE;
 pub(super) struct Tenant {
     /// Its counters.
     pub(super) state: State,
-    /// The number that the last correction was computed at.
+    /// The number of the last correction itself: one that was computed before it does not fit any more.
     pub(super) corrected: Option<u64>,
     /// When it was called last.
     pub(super) used_at: Timestamp,
@@ -29,14 +29,13 @@ impl Tenant {
         Self { state, corrected: None, used_at: now, tidied_at: now, is_queued: false }
     }
 
-    /// Posts a correction (rule M); `false`: it is of another epoch, or one at this or a higher number was posted
-    /// before.
+    /// Posts a correction (rule M); `false`: it is of another epoch, or one was posted since its counters
+    /// were read.
     pub(super) fn correct(&mut self, correction: &Correction) -> bool {
-        if self.state.epoch != correction.epoch || self.corrected >= Some(correction.number) {
+        if self.state.epoch != correction.epoch || self.corrected > Some(correction.number) {
             return false;
         }
-        self.corrected = Some(correction.number);
-        self.state.advance();
+        self.corrected = Some(self.state.advance());
         // A quota that was opened since then does not have what the ledger was asked about.
         let same_period = correction.number >= self.state.period_number;
         for (id, units) in &correction.counters {

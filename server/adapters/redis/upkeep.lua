@@ -145,9 +145,10 @@ end
 function operations.correct()
   if not load() then return {'missing', now} end
   local number = ask[4]
-  if head[1] ~= ask[3] or head[7] and head[7] >= number then return {'known', now} end
-  head[7] = number
+  -- One that was posted since its counters were read has given back what this one would give back again.
+  if head[1] ~= ask[3] or head[7] and head[7] > number then return {'known', now} end
   advance()
+  head[7] = head[2]
   -- A quota that was opened since then does not have what the ledger was asked about.
   local is_same_period = number >= head[5]
   for _, wrong in ipairs(ask[5]) do

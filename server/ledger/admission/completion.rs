@@ -11,7 +11,7 @@ use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind, Outcome};
 use crate::ledger::events::{Events, Placed};
 use crate::ledger::loader::Loader;
-use crate::ledger::queue::{Commit, Kept};
+use crate::ledger::queue::{Commit, Kept, Place};
 use crate::ledger::record::{Body, Completion as CompletionRecord};
 
 /// The outcome of one call.
@@ -90,13 +90,13 @@ impl Admission {
         let tenant = subject.tenant;
         let event = event::key(tenant, KeyKind::Event, &completion.event_id);
         let payload = event::payload(b'c', &completion.outcome.encode_to_vec());
-        let mut place = self.queue.place()?;
+        let mut place = Some(self.queue.place()?);
         let mut completed = self.counters.complete(tenant, event, payload).await?;
         if completed == counters::Completed::Unknown {
             // The mark may only not be loaded yet; a load while the ledger is asked would not know of this outcome.
-            drop(place);
+            drop(place.take());
             self.loader.load(tenant).await?;
-            place = self.queue.place()?;
+            place = Some(self.queue.place()?);
             completed = self.counters.complete(tenant, event, payload).await?;
         }
         let mut unmarked = None;
@@ -107,7 +107,7 @@ impl Admission {
             counters::Completed::Conflict => {
                 return Err(AdmissionError::CompletionConflict(completion.event_id));
             }
-            counters::Completed::Unknown => match self.look_up(event, payload).await? {
+            counters::Completed::Unknown => match self.look_up(event, payload, &mut place).await? {
                 Some(Placed::Fresh) => {
                     let (events, loader) = (Arc::clone(&self.events), Arc::clone(&self.loader));
                     let (key, event_id) = (event.completion(), completion.event_id.clone());
@@ -125,14 +125,26 @@ impl Admission {
         let head = Head { tenant, key, payload };
         let Completion { event_id, outcome } = completion;
         let body = Body::Completion(CompletionRecord { event_id, outcome });
+        let place = match place {
+            Some(place) => place,
+            None => self.queue.place()?,
+        };
         let commit = place
             .commit(head.record(self.counters.now(), Change::NONE, body), Some((Arc::clone(tenant), key)));
         Ok(Completing { replayed, commit: Some(commit), unmarked })
     }
 
     /// What the ledger knows of an event whose mark is gone. `None`: it does not know the event.
-    async fn look_up(&self, event: EventKey, payload: PayloadHash) -> Result<Option<Placed>, AdmissionError> {
+    /// The place is given back meanwhile, so that nobody who asks for an unknown event holds low-water back.
+    async fn look_up<'a>(
+        &'a self,
+        event: EventKey,
+        payload: PayloadHash,
+        place: &mut Option<Place<'a>>,
+    ) -> Result<Option<Placed>, AdmissionError> {
+        drop(place.take());
         self.loader.settled().await?;
+        *place = Some(self.queue.place()?);
         if self.events.get(&[event]).await?.into_iter().flatten().next().is_none() {
             return Ok(None);
         }

@@ -205,12 +205,16 @@ impl Admission {
                         });
                         let head = head(subject, key, payload);
                         let record = head.record(decision.at, Change::of(&decision), body);
-                        kept = place.commit(record, Some((Arc::clone(subject.tenant), key))).wait().await?;
+                        let mark = Some((Arc::clone(subject.tenant), key));
+                        kept = place.commit_to_journal(record, mark).wait().await?;
                     }
                     return Ok(Extension { decision, held_micros, expires_at, replayed, kept });
                 }
                 Extended::Conflict => return Err(AdmissionError::RequestConflict(order.request_id)),
-                Extended::Gone(gone) => return Err(self.gone(subject, order.reservation, gone).await?),
+                Extended::Gone(gone) => {
+                    drop(place);
+                    return Err(self.gone(subject, order.reservation, gone).await?);
+                }
                 Extended::Missing => {
                     drop(place);
                     self.loader.load(subject.tenant).await?;
@@ -274,7 +278,7 @@ impl Admission {
                     if !durable {
                         let record = end_record(subject, key, &ending, &end, outcome);
                         let mark = Some((Arc::clone(subject.tenant), key));
-                        kept = place.commit(record, mark).wait().await?;
+                        kept = place.commit_to_journal(record, mark).wait().await?;
                     }
                     return Ok(Over { end: *end, replayed, kept });
                 }
@@ -282,8 +286,15 @@ impl Admission {
                     let price_micros = ending.price_micros.unwrap_or_default();
                     return Err(AdmissionError::AboveHold { price_micros, held_micros });
                 }
-                Ended::Gone(Gone::Unknown) => return self.ended_before(subject, ending).await,
-                Ended::Gone(gone) => return Err(self.gone(subject, ending.reservation, gone).await?),
+                // The place is given back first: whoever waits for the ledger must not hold low-water back.
+                Ended::Gone(Gone::Unknown) => {
+                    drop(place);
+                    return self.ended_before(subject, ending).await;
+                }
+                Ended::Gone(gone) => {
+                    drop(place);
+                    return Err(self.gone(subject, ending.reservation, gone).await?);
+                }
                 Ended::Missing => {
                     drop(place);
                     self.loader.load(subject.tenant).await?;

@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug_span, error, info, warn};
 
-use super::{Entry, Kept, PATIENCE, Queue, QueueError, chain, encode, reply};
+use super::{Entry, Kept, Needs, PATIENCE, Queue, QueueError, chain, encode, reply};
 use crate::failpoint::{self, Mutant, Point};
 use crate::gate::counters::Counters;
 use crate::ledger::journal::{Batch, Journal, JournalError};
@@ -22,6 +22,8 @@ const SHIP_FIRST: Duration = Duration::from_millis(100);
 const SHIP_MAX: Duration = Duration::from_secs(2);
 /// How long one try to ship may take.
 const SHIP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the spool is shipped before those who wait have their turn.
+const SHIP_SLICE: Duration = Duration::from_millis(50);
 
 /// The writer of one slot.
 pub(super) struct Writer<'a> {
@@ -109,6 +111,7 @@ impl<'a> Writer<'a> {
         failpoint::reached(Point::AfterAppend);
         match (appended, self.spool) {
             (Ok(()), _) => {}
+            (Err(JournalError::Taken(_)), _) if failpoint::is(Mutant::NoSeal) => {}
             (Err(failure @ JournalError::Store(_)), Some(spool)) => {
                 warn!(error = %failure, "the journal cannot be written, and records are spooled: {}", chain(&failure));
                 return self.begin_to_spool(spool, batch, entries).await;
@@ -158,14 +161,26 @@ impl<'a> Writer<'a> {
         self.ship_at = Instant::now() + self.pause;
         let refusals = entries.extract_if(.., |entry| entry.reply.is_none()).collect::<Vec<_>>();
         self.queue.finish(refusals, Err(QueueError::Unavailable));
+        self.turn_away(&mut entries);
         let kept = spool.append(encode(&entries)).await;
         self.doubtful = Some(Doubtful { batch, ticket: kept.as_ref().ok().copied() });
         self.answer(entries, kept)
     }
 
-    async fn keep_locally(&mut self, spool: &dyn Spool, entries: Vec<Entry>) -> Result<(), JournalError> {
+    async fn keep_locally(&mut self, spool: &dyn Spool, mut entries: Vec<Entry>) -> Result<(), JournalError> {
+        self.turn_away(&mut entries);
+        if entries.is_empty() {
+            return Ok(());
+        }
         let kept = spool.append(encode(&entries)).await;
         self.answer(entries, kept)
+    }
+
+    /// Ends of reservations and their extensions are not spooled: meanwhile another process might end the reservation
+    /// otherwise, and what was promised here would count nowhere.
+    fn turn_away(&self, entries: &mut Vec<Entry>) {
+        let firm = entries.extract_if(.., |entry| entry.needs == Needs::Journal).collect::<Vec<_>>();
+        self.queue.finish(firm, Err(QueueError::Unavailable));
     }
 
     /// Their marks stay pending: only the journal makes them durable everywhere.
@@ -188,10 +203,12 @@ impl<'a> Writer<'a> {
 
     /// Tries to bring the spool into the journal. A store that is still away is asked again later.
     async fn ship(&mut self) -> Result<(), JournalError> {
-        match self.ship_all().await {
+        match self.ship_some().await {
             Ok(()) => {
-                self.pause = SHIP_FIRST;
-                info!("all that was spooled is in the journal");
+                (self.pause, self.ship_at) = (SHIP_FIRST, Instant::now());
+                if !self.is_behind() {
+                    info!("all that was spooled is in the journal");
+                }
                 Ok(())
             }
             Err(JournalError::Store(failure)) => {
@@ -204,25 +221,33 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn ship_all(&mut self) -> Result<(), JournalError> {
+    async fn ship_some(&mut self) -> Result<(), JournalError> {
+        let until = Instant::now() + SHIP_SLICE;
         if let Some(Doubtful { batch, ticket }) = self.doubtful.clone() {
             within(SHIP_PATIENCE, self.journal.append(batch.clone())).await?;
-            self.queue.committed.send_replace(batch.position);
-            self.doubtful = None;
+            self.shipped(&batch)?;
             if let (Some(spool), Some(ticket)) = (self.spool, ticket) {
                 spool.forget(ticket).await.map_err(unusable)?;
             }
         }
         let Some(spool) = self.spool else { return Ok(()) };
-        while let Some(front) = spool.front().await.map_err(unusable)? {
+        while Instant::now() < until
+            && let Some(front) = spool.front().await.map_err(unusable)?
+        {
             let batch = self.next_batch(front.records);
             self.doubtful = Some(Doubtful { batch: batch.clone(), ticket: Some(front.ticket) });
             within(SHIP_PATIENCE, self.journal.append(batch.clone())).await?;
-            self.queue.committed.send_replace(batch.position);
-            self.doubtful = None;
+            self.shipped(&batch)?;
             spool.forget(front.ticket).await.map_err(unusable)?;
         }
         Ok(())
+    }
+
+    /// A batch of the spool is in the journal. The counters may have been corrected without it meanwhile (rule M).
+    fn shipped(&mut self, batch: &Batch) -> Result<(), JournalError> {
+        self.queue.committed.send_replace(batch.position);
+        self.doubtful = None;
+        Ok(self.queue.cuts.suspect_all(batch)?)
     }
 }
 

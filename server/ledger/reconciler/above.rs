@@ -1,6 +1,6 @@
 //! What was decided after the counters were read, and is in the ledger already: the cut that the two are compared at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -23,6 +23,8 @@ const READ_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Look {
     /// The heads of all journals before the counters were read.
     pub(super) from: Positions,
+    /// Those of them whose head is a seal.
+    pub(super) seals: HashSet<u32>,
     /// The counters.
     pub(super) states: HashMap<Arc<str>, State>,
     /// The accounts, read after all that the counters had was folded.
@@ -50,11 +52,12 @@ impl Look {
         }
         for through in self.absorbed().slots {
             let mut after = self.from.of(through.slot);
+            let mut after_is_seal = self.seals.contains(&through.slot);
             while after < through {
                 let batches = journal.read(after, READ_BYTES).await?;
-                let first = batches.first().filter(|batch| follows(after, batch));
+                let first = batches.first().filter(|batch| follows(after, after_is_seal, batch));
                 let (Some(_), Some(last)) = (first, batches.last()) else { return Err(LoadError::Forgotten) };
-                after = last.position;
+                (after, after_is_seal) = (last.position, last.seal);
                 let mut candidates = Vec::new();
                 for batch in &batches {
                     self.pick(batch, &mut candidates)?;
@@ -90,9 +93,12 @@ impl Look {
 }
 
 /// Whether a batch is the one after `after`. A batch between them that was forgotten might have anything in it.
-const fn follows(after: Position, batch: &Batch) -> bool {
+const fn follows(after: Position, is_seal: bool, batch: &Batch) -> bool {
     let next = batch.position;
-    (next.epoch == after.epoch && next.batch == after.batch + 1) || (after.epoch == 0 && next.batch == 1)
+    if is_seal || after.epoch == 0 {
+        return next.batch == 1 && (next.epoch == after.epoch + 1 || after.epoch == 0);
+    }
+    next.epoch == after.epoch && next.batch == after.batch + 1
 }
 
 /// Those that the ledger counts: it has them under exactly their own stamp (rule H).

@@ -72,6 +72,8 @@ async fn a_correction_is_posted_once_under_its_number() {
         }
         let foreign = Correction { epoch: read.epoch + 1, number: read.number + 1, ..correction.clone() };
         assert!(!counters.correct(ACME, &foreign).await.unwrap(), "{name}: of another epoch");
+        let late = Correction { number: read.number + 1, ..correction.clone() };
+        assert!(!counters.correct(ACME, &late).await.unwrap(), "{name}: read before the first was posted");
         let earlier = Correction { number: read.number - 1, ..correction };
         assert!(!counters.correct(ACME, &earlier).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(5, 0)).await;
