@@ -78,6 +78,11 @@ pub(super) struct Change {
 /// The header and the grants of a tenant, without its counters.
 pub(super) fn state(reader: &mut Reader<'_>) -> Option<State> {
     let (header, grants) = (reader.bytes()?, reader.bytes()?);
+    kept_state(header, grants).map(|(state, _)| state)
+}
+
+/// The same as it is kept, and when the tenant was looked after.
+pub(super) fn kept_state(header: &[u8], grants: &[u8]) -> Option<(State, Timestamp)> {
     let mut header = Reader::new(header);
     header.list()?;
     let (epoch, number) = (header.count()?, header.count()?);
@@ -87,8 +92,11 @@ pub(super) fn state(reader: &mut Reader<'_>) -> Option<State> {
         end: Timestamp::from_micros(end),
     });
     let (period_number, overage_micros) = (header.count()?, header.whole()?);
+    header.maybe()?;
+    let looked_after = header.moment()?;
     let grants = grants_of(&mut Reader::new(grants))?;
-    Some(State { epoch, number, period, period_number, overage_micros, grants, ..State::default() })
+    let state = State { epoch, number, period, period_number, overage_micros, grants, ..State::default() };
+    Some((state, looked_after))
 }
 
 /// Adds the counters that a demand stands on, as they stand.

@@ -119,7 +119,10 @@ fn plans() -> Vec<Policy> {
         zone: policy().period.zone,
     };
     let larger = Policy { period: anniversary, overage_max_micros: 100, ..plan(2) };
-    vec![funded.clone(), funded, larger]
+    // Without logs and members, so that a question about it needs no script.
+    let mut plain = Policy { allowance_micros: 20_000, ..plan(1) };
+    plain.rates.retain(|rate| rate.scope == Scope::Tenant && rate.kind != RateKind::Sliding);
+    vec![funded, plain, larger]
 }
 
 struct Run {
@@ -165,7 +168,7 @@ impl Run {
         self.place += 1;
         self.clock.advance(self.dice.step());
         self.latest = self.latest.max(self.clock.now());
-        let plan = self.dice.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        let plan = self.dice.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2]);
         let plan = self.plans[*plan].clone();
         match self.dice.roll(100) {
             0..66 => {
