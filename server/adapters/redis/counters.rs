@@ -22,7 +22,7 @@ use crate::adapters::redis::nodes::Nodes;
 use crate::adapters::redis::scripts::Kind;
 use crate::adapters::redis::told::{self, Marked};
 use crate::adapters::redis::upkeep;
-use crate::adapters::redis::wire::Reader;
+use crate::adapters::redis::wire::{Cut, Reader};
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
     Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,
@@ -137,7 +137,7 @@ impl RedisCounters {
             self.hear(now);
         }
         let Some(tenant) = seen.tenant else { return Ok(Some(Charged::Missing)) };
-        let Some(mut state) = tenant.state(limits, now).ok_or_else(malformed)? else { return Ok(None) };
+        let Some(mut state) = tenant.state(limits, now).map_err(cut)? else { return Ok(None) };
         self::seen(&mut state, policy, demand, now).map(Some)
     }
 
@@ -175,7 +175,7 @@ impl RedisCounters {
                 let marked = told::marked(&mut reader).ok_or_else(malformed)?;
                 let durable = marked.durable;
                 let mut decision = marked.decision(&state, policy);
-                if let Some(expires_at) = reader.maybe().ok_or_else(malformed)? {
+                if let Some(expires_at) = reader.maybe().map_err(cut)? {
                     decision.expires_at = decision.expires_at.or(Some(Timestamp::from_micros(expires_at)));
                 }
                 stand(&mut decision, &mut state, policy, demand, now);
@@ -202,7 +202,7 @@ impl RedisCounters {
         let mut state = told::state(&mut reader).ok_or_else(malformed)?;
         reader.list().ok_or_else(malformed)?;
         if told.status == "seen" {
-            let hold = told::reservation(&mut reader).flatten().ok_or_else(malformed)?;
+            let hold = told::reservation(&mut reader).map_err(cut)?.ok_or_else(malformed)?;
             state.reservations.insert(Arc::clone(extend.reservation), hold);
             return match hold::extend(&mut state, policy, extend, now) {
                 Extension::Decided { decision, held_micros, expires_at } if decision.number == 0 => {
@@ -228,9 +228,9 @@ impl RedisCounters {
         let (mut decision, held_micros, expires_at) = match marked.extension() {
             Ok(known) => known,
             Err(marked) => {
-                let hold = told::reservation(&mut reader).ok_or_else(malformed)?;
+                let hold = told::reservation(&mut reader).map_err(cut)?;
                 let Some(hold) = hold else { return Ok(Some(Extended::Gone(Gone::Unknown))) };
-                let marked = Marked { answer: None, ..marked };
+                let marked = Marked { answer: None, ..*marked };
                 let mut decision = marked.decision(&state, policy);
                 decision.expires_at = Some(hold.expires_at);
                 (decision, credit::total(&hold.held), hold.expires_at)
@@ -258,7 +258,7 @@ impl RedisCounters {
         let replayed = told.status == "replayed";
         let (marked, hold) = if replayed {
             let marked = told::marked(&mut reader).ok_or_else(malformed)?;
-            (marked, told::reservation(&mut reader).ok_or_else(malformed)?)
+            (marked, told::reservation(&mut reader).map_err(cut)?)
         } else {
             let answer = Some(told::answer(&mut reader).ok_or_else(malformed)?);
             let price_micros = end.price_micros.unwrap_or(0);
@@ -460,6 +460,10 @@ fn failure(error: LinkError) -> CountersError {
 
 fn malformed() -> CountersError {
     CountersError::Unreachable(Box::new(LinkError::Answer))
+}
+
+fn cut(_: Cut) -> CountersError {
+    malformed()
 }
 
 fn unsettled() -> CountersError {

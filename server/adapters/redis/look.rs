@@ -5,7 +5,7 @@ use deadpool_redis::redis::Value;
 use crate::adapters::redis::ask::Asked;
 use crate::adapters::redis::link::Answered;
 use crate::adapters::redis::told;
-use crate::adapters::redis::wire::Reader;
+use crate::adapters::redis::wire::Cut;
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
 use crate::gate::window::CLOCK_AHEAD_MAX;
@@ -46,19 +46,16 @@ pub(super) fn read(answered: &Answered) -> Option<Seen<'_>> {
 }
 
 impl Tenant<'_> {
-    /// The tenant with the counters of these limits. `Some(None)`: it is to be looked after, or a time in it is ahead and must
+    /// The tenant with the counters of these limits. `None`: it is to be looked after, or a time in it is ahead and must
     /// be pulled back (rule O), which takes a script.
-    pub(super) fn state(&self, limits: &[Asked<'_>], now: Timestamp) -> Option<Option<State>> {
-        let (mut state, looked_after) = told::kept_state(self.header, self.grants)?;
+    pub(super) fn state(&self, limits: &[Asked<'_>], now: Timestamp) -> Result<Option<State>, Cut> {
+        let (mut state, looked_after) = told::kept_state(self.header, self.grants).ok_or(Cut)?;
         if now.since(looked_after).saturating_abs() >= MINUTE {
-            return Some(None);
+            return Ok(None);
         }
         for (limit, counter) in limits.iter().zip(self.counters) {
             let Value::BulkString(counter) = counter else { continue };
-            let mut reader = Reader::new(counter);
-            reader.list()?;
-            let kind = reader.whole()?;
-            let counter = told::kept_counter(kind, &mut reader)?;
+            let counter = told::counter_kept(counter).ok_or(Cut)?;
             let is_ahead = match counter {
                 Counter::Bucket { at: stored, .. } | Counter::Fixed { start: stored, .. } => {
                     stored.since(now) > CLOCK_AHEAD_MAX
@@ -66,12 +63,12 @@ impl Tenant<'_> {
                 Counter::Sliding(_) | Counter::Quota { .. } => false,
             };
             if is_ahead {
-                return Some(None);
+                return Ok(None);
             }
             let id = CounterId { limit: limit.key(), member: Default::default() };
             state.counters.insert(&id, counter);
         }
-        Some(Some(state))
+        Ok(Some(state))
     }
 }
 
