@@ -237,6 +237,7 @@ fn section<T: DeserializeOwned + Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::fallback::FailPolicy;
 
     fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let directory = tempfile::tempdir().unwrap();
@@ -303,6 +304,16 @@ mod tests {
         refused("", &[("TOLLGATE_RETENTION_DAYS", "36501")], "36501 days");
         refused("[traces]\nsample_ratio = 1.5", &[], "1.5 is not between 0 and 1");
         refused("", &[("TOLLGATE_TRACES_SAMPLE_RATIO", "-0.1")], "-0.1 is not between 0 and 1");
+    }
+
+    #[test]
+    fn the_address_of_redis_is_never_said() {
+        let config =
+            read("[redis]\nurl = \"redis://:s3cret@127.0.0.1\"\nlimits_fail = \"open\"", &[]).unwrap();
+        assert_eq!(FailPolicy::Open, config.redis.limits_fail);
+        assert_eq!((FailPolicy::Closed, 50), (config.redis.credits_fail, config.redis.timeout_ms.get()));
+        assert!(!format!("{config:?}").contains("s3cret"));
+        refused("[redis]\nlimits_fail = \"shut\"", &[], "shut");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod ask;
 pub mod counters;
 mod error;
 mod link;
+mod look;
 mod nodes;
 mod scripts;
 mod start;

@@ -34,7 +34,7 @@ impl Fallback {
     /// The policy by which a server decides alone. All servers together allow no more than the plan: shares are rounded down,
     /// and a limit smaller than the number of servers allows nothing.
     #[must_use]
-    pub fn policy(&self, policy: &Policy) -> Policy {
+    pub fn policy(self, policy: &Policy) -> Policy {
         let overage_max_micros = match self.credits {
             FailPolicy::Open => i64::MAX,
             FailPolicy::Closed => 0,
@@ -59,7 +59,7 @@ impl Fallback {
         alone
     }
 
-    fn share(&self, units: i64) -> i64 {
+    fn share(self, units: i64) -> i64 {
         units.div_euclid(i64::from(self.replicas.get()))
     }
 }
@@ -103,13 +103,13 @@ mod tests {
     fn check(fallback: Fallback, limit: i64, price_micros: i64, passes: usize, reason: Option<DenialReason>) {
         let alone = fallback.policy(&plan(limit));
         let mut state = State::default();
-        let mut passed = 0;
+        let mut passed = 0_usize;
         let mut refused = None;
         for _ in 0..20 {
             let ask = Demand { price_micros, ..demand(call()) };
             let Outcome::Decided(decision) = decide(&mut state, &alone, &ask, NOON) else { panic!("due") };
             match decision.verdict {
-                Verdict::Allowed => passed += 1,
+                Verdict::Allowed => passed = passed.saturating_add(1),
                 Verdict::Denied(refusal) => refused = Some(refusal.reason),
             }
         }

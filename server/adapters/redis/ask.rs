@@ -43,6 +43,14 @@ impl Asked<'_> {
         }
     }
 
+    /// Whether its counter is a field of the tenant's hash and says all.
+    pub(super) fn stands_in_hash(self) -> bool {
+        match self {
+            Self::Rate(rate) => rate.scope == Scope::Tenant && rate.kind != RateKind::Sliding,
+            Self::Quota(_) => true,
+        }
+    }
+
     pub(super) const fn rate(self) -> Option<RateKind> {
         match self {
             Self::Rate(rate) => Some(rate.kind),
@@ -64,6 +72,12 @@ pub(super) fn limits<'a>(policy: &'a Policy, demand: &Demand<'_>) -> Vec<Asked<'
     });
     let quotas = policy.quotas.iter().filter(|quota| applies(quota.endpoints.as_ref(), call.endpoint));
     rates.map(Asked::Rate).chain(quotas.map(Asked::Quota)).collect()
+}
+
+/// The fields of a tenant's hash that a question about these limits reads.
+pub(super) fn fields(limits: &[Asked<'_>]) -> Vec<Vec<u8>> {
+    let counters = limits.iter().map(|limit| [&b"c"[..], &limit.key().0.to_be_bytes()].concat());
+    [&b"i"[..], b"h", b"g"].map(<[u8]>::to_vec).into_iter().chain(counters).collect()
 }
 
 /// A demand for `decide.lua`.

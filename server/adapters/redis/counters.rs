@@ -12,15 +12,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use deadpool_redis::redis::Value;
 
 use crate::adapters::redis::RedisError;
 use crate::adapters::redis::ask::{self, Asked};
-use crate::adapters::redis::link::{LinkError, Order};
+use crate::adapters::redis::link::{LinkError, Order, Work};
+use crate::adapters::redis::look;
 use crate::adapters::redis::nodes::Nodes;
 use crate::adapters::redis::scripts::Kind;
 use crate::adapters::redis::told::{self, Marked};
 use crate::adapters::redis::upkeep;
-use crate::adapters::redis::wire::Reader;
+use crate::adapters::redis::wire::{Cut, Reader};
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
     Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,
@@ -60,6 +62,12 @@ enum TimeSource {
     Clock,
 }
 
+impl TimeSource {
+    fn is_redis(self) -> bool {
+        self == Self::Redis
+    }
+}
+
 impl fmt::Debug for RedisCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCounters").field("nodes", &self.nodes).finish_non_exhaustive()
@@ -92,11 +100,45 @@ impl RedisCounters {
     async fn run(&self, kind: Kind, tenant: &str, ask: &[u8]) -> Result<Told, CountersError> {
         let patience = if matches!(kind, Kind::Upkeep) { UPKEEP_PATIENCE } else { self.patience };
         let key = ask::key(tenant);
-        let order = Order { kind, key: &key, ask, patience };
-        let answer = self.nodes.run(order).await.map_err(failure)?;
+        let order = Order { key: &key, work: Work::Run(kind, ask), patience };
+        let answered = self.nodes.run(order).await.map_err(failure)?;
+        let Some(Value::BulkString(answer)) = answered.values.into_iter().next() else {
+            return Err(malformed());
+        };
         let told = Told::read(answer).ok_or_else(malformed)?;
-        self.ahead.store(told.now.since(self.clock.now()), Ordering::Relaxed);
+        self.hear(told.now);
         Ok(told)
+    }
+
+    /// Learns how far ahead Redis's clock is.
+    fn hear(&self, now: Timestamp) {
+        self.ahead.store(now.since(self.clock.now()), Ordering::Relaxed);
+    }
+
+    /// Decides a question without a script, where no counter needs one: those that stand in the tenant's hash alone, and whose
+    /// times are not ahead. `None`: this one takes a script.
+    async fn look(
+        &self,
+        tenant: &str,
+        policy: &Policy,
+        demand: &Demand<'_>,
+        limits: &[Asked<'_>],
+    ) -> Result<Option<Charged>, CountersError> {
+        if !limits.iter().all(|limit| limit.stands_in_hash()) {
+            return Ok(None);
+        }
+        let key = ask::key(tenant);
+        let work = Work::Look(&ask::fields(limits));
+        let answered = self.nodes.run(Order { key: &key, work, patience: self.patience }).await;
+        let answered = answered.map_err(failure)?;
+        let seen = look::read(&answered).ok_or_else(malformed)?;
+        let now = self.time().unwrap_or(seen.now);
+        if self.time.is_redis() {
+            self.hear(now);
+        }
+        let Some(tenant) = seen.tenant else { return Ok(Some(Charged::Missing)) };
+        let Some(mut state) = tenant.state(limits, now).map_err(cut)? else { return Ok(None) };
+        self::seen(&mut state, policy, demand, now).map(Some)
     }
 
     async fn upkeep(&self, tenant: &str, ask: &[u8]) -> Result<Told, CountersError> {
@@ -133,7 +175,7 @@ impl RedisCounters {
                 let marked = told::marked(&mut reader).ok_or_else(malformed)?;
                 let durable = marked.durable;
                 let mut decision = marked.decision(&state, policy);
-                if let Some(expires_at) = reader.maybe().ok_or_else(malformed)? {
+                if let Some(expires_at) = reader.maybe().map_err(cut)? {
                     decision.expires_at = decision.expires_at.or(Some(Timestamp::from_micros(expires_at)));
                 }
                 stand(&mut decision, &mut state, policy, demand, now);
@@ -160,7 +202,7 @@ impl RedisCounters {
         let mut state = told::state(&mut reader).ok_or_else(malformed)?;
         reader.list().ok_or_else(malformed)?;
         if told.status == "seen" {
-            let hold = told::reservation(&mut reader).flatten().ok_or_else(malformed)?;
+            let hold = told::reservation(&mut reader).map_err(cut)?.ok_or_else(malformed)?;
             state.reservations.insert(Arc::clone(extend.reservation), hold);
             return match hold::extend(&mut state, policy, extend, now) {
                 Extension::Decided { decision, held_micros, expires_at } if decision.number == 0 => {
@@ -186,9 +228,9 @@ impl RedisCounters {
         let (mut decision, held_micros, expires_at) = match marked.extension() {
             Ok(known) => known,
             Err(marked) => {
-                let hold = told::reservation(&mut reader).ok_or_else(malformed)?;
+                let hold = told::reservation(&mut reader).map_err(cut)?;
                 let Some(hold) = hold else { return Ok(Some(Extended::Gone(Gone::Unknown))) };
-                let marked = Marked { answer: None, ..marked };
+                let marked = Marked { answer: None, ..*marked };
                 let mut decision = marked.decision(&state, policy);
                 decision.expires_at = Some(hold.expires_at);
                 (decision, credit::total(&hold.held), hold.expires_at)
@@ -216,7 +258,7 @@ impl RedisCounters {
         let replayed = told.status == "replayed";
         let (marked, hold) = if replayed {
             let marked = told::marked(&mut reader).ok_or_else(malformed)?;
-            (marked, told::reservation(&mut reader).ok_or_else(malformed)?)
+            (marked, told::reservation(&mut reader).map_err(cut)?)
         } else {
             let answer = Some(told::answer(&mut reader).ok_or_else(malformed)?);
             let price_micros = end.price_micros.unwrap_or(0);
@@ -247,6 +289,11 @@ impl Counters for RedisCounters {
         demand: &Demand<'_>,
     ) -> Result<Charged, CountersError> {
         let limits = ask::limits(policy, demand);
+        if matches!(demand.effect, Effect::Dry)
+            && let Some(charged) = self.look(tenant, policy, demand, &limits).await?
+        {
+            return Ok(charged);
+        }
         for _ in 0..MOVES_MAX {
             let takes = !matches!(demand.effect, Effect::Dry);
             let period = takes.then(|| policy.period.containing(self.now()));
@@ -413,6 +460,10 @@ fn failure(error: LinkError) -> CountersError {
 
 fn malformed() -> CountersError {
     CountersError::Unreachable(Box::new(LinkError::Answer))
+}
+
+fn cut(_: Cut) -> CountersError {
+    malformed()
 }
 
 fn unsettled() -> CountersError {

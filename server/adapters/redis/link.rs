@@ -45,17 +45,33 @@ struct Live {
     identity: Arc<str>,
 }
 
-/// A script to run.
+/// What to do with a tenant's key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order<'a> {
-    /// Which.
-    pub(super) kind: Kind,
     /// The tenant's key.
     pub(super) key: &'a str,
-    /// What is asked.
-    pub(super) ask: &'a [u8],
+    /// What to do.
+    pub(super) work: Work<'a>,
     /// How long to wait.
     pub(super) patience: Duration,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work<'a> {
+    /// Run a script on what it is asked.
+    Run(Kind, &'a [u8]),
+    /// Read fields of the hash, and the time: what needs no script.
+    Look(&'a [Vec<u8>]),
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// Who it is.
+    pub(super) identity: Arc<str>,
+    /// One answer of a script; of a look, the fields and the time.
+    pub(super) values: Vec<Value>,
 }
 
 /// Why a script has no answer.
@@ -142,33 +158,47 @@ impl Link {
         });
     }
 
-    /// Runs a script.
-    pub(super) async fn run(self: &Arc<Self>, order: Order<'_>) -> Result<Vec<u8>, LinkError> {
+    /// Does what is ordered.
+    pub(super) async fn run(self: &Arc<Self>, order: Order<'_>) -> Result<Answered, LinkError> {
         let _permit = self.in_flight.try_acquire().map_err(|_| LinkError::Full)?;
         let Some(mut live) = self.lock().clone() else {
             self.connect_soon();
             return Err(LinkError::Down(self.address.clone()));
         };
         live.connection.set_response_timeout(order.patience);
-        match self.send(&mut live, order).await {
+        let values = match (self.send(&mut live, order).await, order.work) {
             // Somebody has emptied the server's cache of scripts.
-            Err(LinkError::Refused(error)) if is(&error, ServerErrorKind::NoScript) => {
-                let loaded = order.kind.script().load_async(&mut live.connection).await;
+            (Err(LinkError::Refused(error)), Work::Run(kind, _)) if is(&error, ServerErrorKind::NoScript) => {
+                let loaded = kind.script().load_async(&mut live.connection).await;
                 loaded.map_err(LinkError::Lost)?;
-                self.send(&mut live, order).await
+                self.send(&mut live, order).await?
             }
-            answered => answered,
-        }
+            (answered, _) => answered?,
+        };
+        Ok(Answered { identity: live.identity, values })
     }
 
-    async fn send(self: &Arc<Self>, live: &mut Live, order: Order<'_>) -> Result<Vec<u8>, LinkError> {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(order.kind.script().get_hash()).arg(1).arg(order.key).arg(&*live.identity).arg(order.ask);
-        match live.connection.send_packed_command(&command).await {
-            Ok(Value::BulkString(answer)) => Ok(answer),
-            Ok(Value::ServerError(error)) => Err(self.failed(live, error.into())),
-            Ok(_) => Err(LinkError::Answer),
-            Err(error) => Err(self.failed(live, error)),
+    async fn send(self: &Arc<Self>, live: &mut Live, order: Order<'_>) -> Result<Vec<Value>, LinkError> {
+        let sent = match order.work {
+            Work::Run(kind, ask) => {
+                let mut command = redis::cmd("EVALSHA");
+                command.arg(kind.script().get_hash()).arg(1).arg(order.key).arg(&*live.identity).arg(ask);
+                live.connection.send_packed_command(&command).await.map(|value| vec![value])
+            }
+            Work::Look(fields) => {
+                let mut commands = redis::Pipeline::with_capacity(2);
+                commands.cmd("HMGET").arg(order.key).arg(fields).cmd("TIME");
+                live.connection.send_packed_commands(&commands, 0, 2).await
+            }
+        };
+        let values = sent.map_err(|error| self.failed(live, error))?;
+        let refused = values.iter().find_map(|value| match value {
+            Value::ServerError(error) => Some(error.clone()),
+            _ => None,
+        });
+        match refused {
+            Some(error) => Err(self.failed(live, error.into())),
+            None => Ok(values),
         }
     }
 

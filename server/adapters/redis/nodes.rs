@@ -11,12 +11,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
 
 use crate::adapters::redis::RedisError;
-use crate::adapters::redis::link::{Link, LinkError, Order};
+use crate::adapters::redis::link::{Answered, Link, LinkError, Order};
 use crate::adapters::redis::start::{self, Share};
 use crate::tasks::Tasks;
 
 /// How often one call is sent on to another server of the cluster.
 const REDIRECTS_MAX: usize = 3;
+
+/// How often the cluster is asked where its slots are, at most.
+const MAP_EVERY: Duration = Duration::from_millis(100);
 
 /// How Redis is reached.
 #[derive(Clone, Debug)]
@@ -87,8 +90,8 @@ impl Nodes {
         Ok(nodes)
     }
 
-    /// Runs a script where its key is.
-    pub(super) async fn run(self: &Arc<Self>, order: Order<'_>) -> Result<Vec<u8>, LinkError> {
+    /// Does what is ordered where its key is.
+    pub(super) async fn run(self: &Arc<Self>, order: Order<'_>) -> Result<Answered, LinkError> {
         let mut link = self.of(order.key)?;
         for _ in 0..REDIRECTS_MAX {
             match link.run(order).await {
@@ -170,6 +173,7 @@ impl Nodes {
             if let Err(error) = nodes.map().await {
                 warn!(error = %error, "nobody says where the slots of the cluster are: {error}");
             }
+            tokio::time::sleep(MAP_EVERY).await;
             nodes.is_mapping.store(false, Ordering::SeqCst);
         });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapters::redis::ask::Asked;
-use crate::adapters::redis::wire::Reader;
+use crate::adapters::redis::wire::{Cut, Reader};
 use crate::gate::counters::{EndDecision, Gone};
 use crate::gate::decision::{Basis, Burn, CounterCharge, CounterId, Decision, LimitKind, Verdict};
 use crate::gate::period::Period;
@@ -78,17 +78,25 @@ pub(super) struct Change {
 /// The header and the grants of a tenant, without its counters.
 pub(super) fn state(reader: &mut Reader<'_>) -> Option<State> {
     let (header, grants) = (reader.bytes()?, reader.bytes()?);
+    kept_state(header, grants).map(|(state, _)| state)
+}
+
+/// The same as it is kept, and when the tenant was looked after.
+pub(super) fn kept_state(header: &[u8], grants: &[u8]) -> Option<(State, Timestamp)> {
     let mut header = Reader::new(header);
     header.list()?;
     let (epoch, number) = (header.count()?, header.count()?);
-    let (start, end) = (header.maybe()?, header.maybe()?);
+    let (start, end) = (header.maybe().ok()?, header.maybe().ok()?);
     let period = start.zip(end).map(|(start, end)| Period {
         start: Timestamp::from_micros(start),
         end: Timestamp::from_micros(end),
     });
     let (period_number, overage_micros) = (header.count()?, header.whole()?);
+    header.maybe().ok()?;
+    let looked_after = header.moment()?;
     let grants = grants_of(&mut Reader::new(grants))?;
-    Some(State { epoch, number, period, period_number, overage_micros, grants, ..State::default() })
+    let state = State { epoch, number, period, period_number, overage_micros, grants, ..State::default() };
+    Some((state, looked_after))
 }
 
 /// Adds the counters that a demand stands on, as they stand.
@@ -120,7 +128,7 @@ fn counter(reader: &mut Reader<'_>) -> Option<Counter> {
     Some(match (reader.whole()?, length) {
         (1, 5) => {
             let (newest, units) = (reader.moment()?, reader.whole()?);
-            let (crossing, gone) = (reader.maybe()?, reader.whole()?);
+            let (crossing, gone) = (reader.maybe().ok()?, reader.whole()?);
             let mut log = SlidingLog::default();
             if let Some(at) = crossing {
                 log.push(Timestamp::from_micros(at), gone);
@@ -135,7 +143,14 @@ fn counter(reader: &mut Reader<'_>) -> Option<Counter> {
 }
 
 /// A counter as it is kept; of a sliding log only the sum.
-pub(super) fn kept_counter(kind: i64, reader: &mut Reader<'_>) -> Option<Counter> {
+pub(super) fn counter_kept(bytes: &[u8]) -> Option<Counter> {
+    let mut reader = Reader::new(bytes);
+    reader.list()?;
+    let kind = reader.whole()?;
+    kept_counter(kind, &mut reader)
+}
+
+fn kept_counter(kind: i64, reader: &mut Reader<'_>) -> Option<Counter> {
     Some(match kind {
         1 => {
             let (newest, units) = (reader.moment()?, reader.whole()?);
@@ -178,7 +193,7 @@ pub(super) fn answer(reader: &mut Reader<'_>) -> Option<Answer> {
         "charge" => {
             let (burns, overage_micros) = (burns(reader)?, reader.whole()?);
             let charges = (0..reader.list()?).map(|_| charge(reader)).collect::<Option<_>>()?;
-            let expires_at = reader.maybe()?.map(Timestamp::from_micros);
+            let expires_at = reader.maybe().ok()?.map(Timestamp::from_micros);
             Answer::Charge { change, burns, overage_micros, charges, expires_at }
         }
         "extend" => {
@@ -194,11 +209,11 @@ pub(super) fn answer(reader: &mut Reader<'_>) -> Option<Answer> {
 }
 
 /// A reservation, if one follows.
-pub(super) fn reservation(reader: &mut Reader<'_>) -> Option<Option<Reservation>> {
-    if !reader.follows()? {
-        return Some(None);
+pub(super) fn reservation(reader: &mut Reader<'_>) -> Result<Option<Reservation>, Cut> {
+    if !reader.follows().ok_or(Cut)? {
+        return Ok(None);
     }
-    kept_reservation(reader.bytes()?).map(Some)
+    reader.bytes().and_then(kept_reservation).ok_or(Cut).map(Some)
 }
 
 /// A reservation as it is kept.
@@ -246,14 +261,14 @@ impl Marked {
 
     /// The decision about an extension, all that was held, and when it ended; without the balance. `None`: only price and
     /// time are known.
-    pub(super) fn extension(self) -> Result<(Box<Decision>, i64, Timestamp), Self> {
+    pub(super) fn extension(self) -> Result<(Box<Decision>, i64, Timestamp), Box<Self>> {
         match self.answer {
             Some(Answer::Extend { change, burns, held_micros, expires_at }) => {
                 let decision = change.decision(self.at, self.price_micros, burns);
                 let decision = Decision { expires_at: Some(expires_at), ..decision };
                 Ok((Box::new(decision), held_micros, expires_at))
             }
-            _ => Err(self),
+            _ => Err(Box::new(self)),
         }
     }
 
@@ -305,7 +320,7 @@ fn grants_of(reader: &mut Reader<'_>) -> Option<Vec<Grant>> {
         Some(Grant {
             id: Arc::from(reader.text()?),
             priority: u8::try_from(reader.whole()?).ok()?,
-            expires_at: reader.maybe()?.map(Timestamp::from_micros),
+            expires_at: reader.maybe().ok()?.map(Timestamp::from_micros),
             remaining_micros: reader.whole()?,
         })
     });
@@ -338,7 +353,7 @@ fn charge(reader: &mut Reader<'_>) -> Option<CounterCharge> {
         units: reader.whole()?,
         used_before: reader.whole()?,
         used_after: reader.whole()?,
-        limit: reader.maybe()?,
+        limit: reader.maybe().ok()?,
         window: reader.whole()?,
         mark: reader.moment()?,
     })

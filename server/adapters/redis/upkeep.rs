@@ -9,16 +9,16 @@ use crate::adapters::redis::wire::{Reader, Writer};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::Correction;
 use crate::gate::decision::{Burn, CounterId};
-use crate::gate::state::{Counter, EndKind, Grant, Reservation, State};
+use crate::gate::state::{Counter, EndKind, Grant, Mark, Reservation, State};
 use crate::time::Timestamp;
 
 /// How many marks, members or entries of logs are installed by one script call: it holds up the server for a millisecond.
 const PART: usize = 1_000;
 
-/// Sliding logs by their names, with their entries: time and units.
-type Logs<'a> = Vec<(Vec<u8>, Vec<&'a (Timestamp, i64)>)>;
-/// Counters of members by their names, and when each is free again.
-type Members = Vec<(Vec<u8>, Vec<u8>, Timestamp)>;
+/// A part of a sliding log by its name, with its entries: time and units.
+type Log<'a> = (Vec<u8>, Vec<&'a (Timestamp, i64)>);
+/// A member's counter by its name, and when it is free again.
+type Member = (Vec<u8>, Vec<u8>, Timestamp);
 
 /// A tenant to install: what lies beside its hash comes first, so that it is there when the hash is.
 #[derive(Debug)]
@@ -36,8 +36,9 @@ impl<'a> Installation<'a> {
 
     /// What is asked, one after the other.
     pub(super) fn parts(&self, time: Option<Timestamp>) -> Vec<Vec<u8>> {
-        let mut parts: Vec<_> = self.state.marks.chunks(PART).map(|marks| self.marks(time, marks)).collect();
-        let (mut whole, mut members, mut logs) = (Vec::new(), Members::new(), Logs::new());
+        let mut parts: Vec<_> =
+            self.state.marks.chunks(PART).map(|marks| part_of_marks(time, marks)).collect();
+        let (mut whole, mut members, mut logs) = (Vec::new(), Vec::<Member>::new(), Vec::<Log<'_>>::new());
         for (id, counter) in self.state.counters.iter() {
             let name = [&id.limit.0.to_be_bytes()[..], id.member.as_bytes()].concat();
             if let Counter::Sliding(log) = counter {
@@ -60,26 +61,7 @@ impl<'a> Installation<'a> {
         parts
     }
 
-    fn marks(&self, time: Option<Timestamp>, marks: &[crate::gate::state::Mark]) -> Vec<u8> {
-        let mut out = begin(time, "marks", 1);
-        let completed = marks.iter().filter_map(|mark| Some((mark, mark.outcome?)));
-        let completed: Vec<_> = completed.collect();
-        out.list(marks.len().saturating_add(completed.len()));
-        for mark in marks {
-            put_mark(&mut out, mark.event, mark.payload, mark.at, mark.price_micros);
-        }
-        for (mark, outcome) in completed {
-            put_mark(&mut out, mark.event.completion(), outcome, mark.at, 0);
-        }
-        out.take()
-    }
-
-    fn part(
-        &self,
-        time: Option<Timestamp>,
-        logs: &[(Vec<u8>, Vec<&(Timestamp, i64)>)],
-        members: &[(Vec<u8>, Vec<u8>, Timestamp)],
-    ) -> Vec<u8> {
+    fn part(&self, time: Option<Timestamp>, logs: &[Log<'_>], members: &[Member]) -> Vec<u8> {
         let mut out = begin(time, "part", 3);
         out.text(&self.life).list(logs.len());
         for (name, entries) in logs {
@@ -114,6 +96,20 @@ impl<'a> Installation<'a> {
         }
         out.take()
     }
+}
+
+fn part_of_marks(time: Option<Timestamp>, marks: &[Mark]) -> Vec<u8> {
+    let mut out = begin(time, "marks", 1);
+    let completed = marks.iter().filter_map(|mark| Some((mark, mark.outcome?)));
+    let completed: Vec<_> = completed.collect();
+    out.list(marks.len().saturating_add(completed.len()));
+    for mark in marks {
+        put_mark(&mut out, mark.event, mark.payload, mark.at, mark.price_micros);
+    }
+    for (mark, outcome) in completed {
+        put_mark(&mut out, mark.event.completion(), outcome, mark.at, 0);
+    }
+    out.take()
 }
 
 pub(super) fn committed(time: Option<Timestamp>, events: &[EventKey]) -> Vec<u8> {
@@ -188,10 +184,7 @@ pub(super) fn state(reader: &mut Reader<'_>) -> Option<State> {
 fn add_counter(state: &mut State, name: &[u8], value: &[u8]) -> Option<()> {
     let (limit, member) = name.split_at_checked(8)?;
     let member = Arc::from(str::from_utf8(member).ok()?);
-    let mut reader = Reader::new(value);
-    reader.list()?;
-    let kind = reader.whole()?;
-    let counter = told::kept_counter(kind, &mut reader)?;
+    let counter = told::counter_kept(value)?;
     state.counters.insert(&CounterId { limit: told::limit_key(limit)?, member }, counter);
     Some(())
 }

@@ -1,4 +1,4 @@
-//! What scripts are asked and answer: the few forms of MessagePack that they use.
+//! What scripts are asked and answer: the few forms of `MessagePack` that they use.
 
 use crate::time::Timestamp;
 
@@ -84,6 +84,10 @@ impl Writer {
     }
 }
 
+/// Something that should be there is not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut;
+
 /// Reads what a script answered, in order. `None`: it is not there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
@@ -142,8 +146,9 @@ impl<'a> Reader<'a> {
         Some(is_there)
     }
 
-    pub(super) fn maybe(&mut self) -> Option<Option<i64>> {
-        if self.follows()? { self.whole().map(Some) } else { Some(None) }
+    /// A number, or `false` in its place.
+    pub(super) fn maybe(&mut self) -> Result<Option<i64>, Cut> {
+        if self.follows().ok_or(Cut)? { self.whole().ok_or(Cut).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn flag(&mut self) -> Option<bool> {
