@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use deadpool_redis::redis::Value;
@@ -49,8 +49,10 @@ pub struct RedisCounters {
     patience: Duration,
     clock: Arc<dyn Clock>,
     time: TimeSource,
-    /// Microseconds that Redis's clock is ahead of ours, by the last answer: off by no more than that answer took.
-    ahead: AtomicI64,
+    /// From here on time is counted between two answers: our own clock may step.
+    started: Instant,
+    /// What Redis's clock said at `started`, by its last answer, in microseconds: off by no more than that answer took.
+    told: AtomicI64,
 }
 
 /// Whose time the scripts go by.
@@ -82,14 +84,24 @@ impl RedisCounters {
         tasks: &Tasks,
     ) -> Result<Self, RedisError> {
         let nodes = Nodes::connect(settings, tasks).await?;
-        let (patience, time, ahead) = (settings.timeout, TimeSource::Redis, AtomicI64::new(0));
-        Ok(Self { nodes, patience, clock, time, ahead })
+        let (patience, time) = (settings.timeout, TimeSource::Redis);
+        let (started, told) = (Instant::now(), AtomicI64::new(clock.now().micros()));
+        let counters = Self { nodes, patience, clock, time, started, told };
+        // Whoever asks for the time before the first decision gets Redis's too.
+        let asked = counters.read("").await;
+        asked.map_err(|failure| RedisError::Unreachable { reason: failure.to_string() })?;
+        Ok(counters)
     }
 
     /// The same, but by the given clock instead of Redis's: so that tests own the time.
     #[must_use]
     pub fn by_its_clock(self) -> Self {
         Self { time: TimeSource::Clock, ..self }
+    }
+
+    /// Microseconds since `started`.
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
     fn time(&self) -> Option<Timestamp> {
@@ -110,9 +122,9 @@ impl RedisCounters {
         Ok(told)
     }
 
-    /// Learns how far ahead Redis's clock is.
+    /// Learns what Redis's clock says.
     fn hear(&self, now: Timestamp) {
-        self.ahead.store(now.since(self.clock.now()), Ordering::Relaxed);
+        self.told.store(now.minus(self.elapsed()).micros(), Ordering::Relaxed);
     }
 
     /// Decides a question without a script, where no counter needs one: those that stand in the tenant's hash alone, and whose
@@ -275,10 +287,11 @@ impl RedisCounters {
 #[async_trait]
 impl Counters for RedisCounters {
     fn now(&self) -> Timestamp {
-        let now = self.clock.now();
         match self.time {
-            TimeSource::Redis => now.plus(self.ahead.load(Ordering::Relaxed)),
-            TimeSource::Clock => now,
+            TimeSource::Redis => {
+                Timestamp::from_micros(self.told.load(Ordering::Relaxed)).plus(self.elapsed())
+            }
+            TimeSource::Clock => self.clock.now(),
         }
     }
 
