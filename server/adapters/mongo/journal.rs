@@ -142,6 +142,13 @@ struct Last {
 }
 
 impl Last {
+    /// Whether there may have been one after it when as many numbers after `before` were asked for and it was the last.
+    const fn may_go_on(self, before: Self, count: u64) -> bool {
+        let first = if self.position.epoch == before.position.epoch { before.position.batch } else { 0 };
+        let is_later = self.position.epoch != before.position.epoch || self.position.batch > first;
+        is_later && (self.is_seal || self.position.batch >= first.saturating_add(count))
+    }
+
     /// Whether that is the batch after it: in the same epoch the next number, and after a seal the next epoch.
     fn is_before(self, next: Position) -> bool {
         let Position { epoch, batch, .. } = self.position;
@@ -211,7 +218,7 @@ impl Journal for MongoJournal {
         let mut last = Last { position: start, is_seal };
         let (mut batches, mut bytes) = (Vec::new(), 0_usize);
         loop {
-            let count = batches.len();
+            let before = last;
             for batch in self.window(last, bytes_max.saturating_sub(bytes)).await? {
                 let more = bytes.saturating_add(batch.records.len());
                 if !last.is_before(batch.position) || (more > bytes_max && bytes > 0) {
@@ -221,7 +228,7 @@ impl Journal for MongoJournal {
                 last = Last { position: batch.position, is_seal: batch.seal };
                 batches.push(batch);
             }
-            if batches.len() == count {
+            if !last.may_go_on(before, WINDOW) {
                 return Ok(batches);
             }
         }

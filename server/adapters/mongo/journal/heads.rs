@@ -80,7 +80,7 @@ impl MongoJournal {
                 .filter(|(_, moving)| **moving)
                 .flat_map(|(head, _)| next_numbers(head.position, head.is_seal, count))
                 .collect();
-            let mut moved = vec![false; heads.len()];
+            let before = heads.clone();
             for kept in self.store.find_ids(&self.batches, &ids, Some(doc! { SEAL: 1 })).await? {
                 let found = to_last(&Fields(kept))?;
                 let place = slots.iter().position(|slot| *slot == found.position.slot);
@@ -88,9 +88,9 @@ impl MongoJournal {
                     continue;
                 };
                 heads[place] = found;
-                moved[place] = true;
             }
-            moving = moved;
+            // Where not all numbers were taken, this was the last: whoever is busy has a later one by now, and will for ever.
+            moving = before.iter().zip(&heads).map(|(before, head)| head.may_go_on(*before, count)).collect();
             count = count.saturating_mul(4).min(NUMBERS_MAX);
         }
         heads.iter().for_each(|head| self.heads.see(*head));
