@@ -3,10 +3,10 @@
 mod away;
 mod chance;
 mod charge;
+mod members;
 mod race;
 mod redis;
 mod reservation;
-mod shared;
 mod upkeep;
 
 use std::sync::Arc;
