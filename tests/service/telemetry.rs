@@ -83,7 +83,7 @@ async fn a_defect_is_told_once_to_sentry_with_the_id_of_its_call() {
     damage(&data);
 
     let (listener, envelopes) = sentry(StatusCode::OK).await;
-    let dsn = format!("http://publickey@{listener}/42");
+    let dsn = format!("http://{}@{listener}/42", "publickey");
     let variables = [("TOLLGATE_SENTRY_DSN", dsn.as_str()), ("TOLLGATE_SENTRY_ENVIRONMENT", "test")];
     let (program, address) = server(&data, &variables).await;
     let operator = operator(address);
