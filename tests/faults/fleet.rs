@@ -1,0 +1,164 @@
+//! The fleet under test: three replicas of the real program on one Redis and one server of the MongoDB protocol.
+
+mod crowd;
+mod harm;
+#[cfg(feature = "faults")]
+mod mutants;
+mod replicas;
+mod stores;
+
+use std::time::Duration;
+
+use test_servers::{FerretDb, Redis};
+
+use crate::connection::{Connection, PATIENCE};
+use crate::evidence::Gap;
+use crate::run::{AtUnknown, Run, Subject};
+use crate::server::{OPERATOR_KEY, Server};
+use crate::verdict::Verdict;
+use crate::{say, variable};
+
+/// Servers of one fleet.
+pub(crate) const REPLICAS: usize = 3;
+/// How long a caller waits before it asks another replica.
+const CALLER_PATIENCE: Duration = Duration::from_secs(4);
+/// How much later than it is said a correction may be posted, in microseconds.
+const CORRECTION_TAKES: i64 = 1_000_000;
+/// What a replica says when it corrects counters.
+const CORRECTED: &str = "differ from the ledger and are corrected";
+const CYCLES: u64 = 5;
+/// What the digests of all replicas are made with.
+const PEPPER: &str = "7d0f5c1e9b3a48266c1f0e9d8b7a69584736251403f2e1d0c9b8a79685746352";
+
+/// How often the fleet is harmed in one way.
+fn cycles() -> u64 {
+    variable("TOLLGATE_CHECK_CYCLES").unwrap_or(CYCLES)
+}
+
+/// Replicas and their stores. All of them die with their owner.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) replicas: Vec<Server>,
+    pub(crate) redis: Redis,
+    pub(crate) ferretdb: FerretDb,
+    connection: Connection,
+}
+
+/// How long a decision waits for Redis before the replica decides alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RedisPatience {
+    /// Longer than two busy cores let anybody wait: only for those who do nothing to Redis.
+    Long,
+    /// As in production, with some room for two busy cores.
+    Short,
+}
+
+impl Fleet {
+    /// Starts the stores and then the replicas. `None`: this machine lacks a store, which was said.
+    pub(crate) async fn start(patience: RedisPatience, mutant: Option<&str>) -> Option<Self> {
+        let (redis, ferretdb) = (Redis::start()?, FerretDb::start()?);
+        let database = format!("faults-{}", rand::random_range(0..u32::MAX));
+        let patience_ms = if patience == RedisPatience::Long { "5000" } else { "250" };
+        let settings = vec![
+            ("TOLLGATE_REDIS_URL", redis.url()),
+            ("TOLLGATE_REDIS_TIMEOUT_MS", patience_ms.to_owned()),
+            ("TOLLGATE_REDIS_REPLICAS", REPLICAS.to_string()),
+            ("TOLLGATE_MONGODB_URI", ferretdb.uri()),
+            ("TOLLGATE_MONGODB_DATABASE", database),
+            ("TOLLGATE_OPERATOR_PEPPER", PEPPER.to_owned()),
+        ];
+        let replicas: Vec<Server> = (0..REPLICAS).map(|_| Server::with(settings.clone())).collect();
+        let ports: Vec<u16> = replicas.iter().map(Server::port).collect();
+        let connection = Connection::new(&ports, OPERATOR_KEY, CALLER_PATIENCE);
+        let mut fleet = Self { replicas, redis, ferretdb, connection };
+        for replica in &mut fleet.replicas {
+            replica.spawn(mutant);
+        }
+        for replica in &mut fleet.replicas {
+            assert!(replica.is_ready().await, "a replica ended by itself:\n{}", replica.last_words());
+        }
+        Some(fleet)
+    }
+
+    /// `kill -9` of one replica; callers turn to the others.
+    pub(crate) fn kill(&mut self, replica: usize) {
+        self.replicas[replica].kill();
+        self.connection.avoid(replica, true);
+    }
+
+    /// Starts one replica again, and waits until it answers.
+    pub(crate) async fn restart(&mut self, replica: usize, mutant: Option<&str>) {
+        self.replicas[replica].start(mutant).await;
+        self.connection.avoid(replica, false);
+    }
+
+    /// Stops one replica in the middle of whatever it does. Callers find out by themselves.
+    pub(crate) fn pause(&self, replica: usize) {
+        self.replicas[replica].pause();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self, replica: usize) {
+        self.replicas[replica].resume();
+    }
+
+    /// Whether callers go to a replica.
+    pub(crate) fn avoid(&self, replica: usize, down: bool) {
+        self.connection.avoid(replica, down);
+    }
+
+    /// A connection to each replica alone.
+    pub(crate) fn each(&self) -> Vec<Connection> {
+        let connection = |replica: &Server| Connection::new(&[replica.port()], OPERATOR_KEY, PATIENCE);
+        self.replicas.iter().map(connection).collect()
+    }
+}
+
+impl Subject for Fleet {
+    const AT_UNKNOWN: AtUnknown = AtUnknown::GoOn;
+
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn witnesses(&self) -> Vec<Connection> {
+        self.each()
+    }
+
+    fn corrections(&self) -> Vec<Gap> {
+        let logs = self.replicas.iter().map(Server::words);
+        logs.flat_map(|log| log.lines().filter_map(correction).collect::<Vec<_>>()).collect()
+    }
+
+    fn last_words(&self) -> String {
+        let words = self.replicas.iter().map(Server::last_words).collect::<Vec<_>>();
+        words.join("\n--- the next replica:\n")
+    }
+}
+
+/// When a line of a log says that counters were corrected.
+fn correction(line: &str) -> Option<Gap> {
+    if !line.contains(CORRECTED) {
+        return None;
+    }
+    let said: serde_json::Value = serde_json::from_str(line).expect("a line of the log is an object");
+    let at: jiff::Timestamp = said["timestamp"].as_str()?.parse().expect("a moment");
+    Some(Gap { from: at.as_microsecond(), until: at.as_microsecond() + CORRECTION_TAKES })
+}
+
+impl Run<Fleet> {
+    /// Starts a fleet on empty stores, and makes the tenants. `None`: this machine lacks a store.
+    pub(crate) async fn of_fleet(
+        seed: u64,
+        patience: RedisPatience,
+        mutant: Option<&'static str>,
+    ) -> Option<Self> {
+        Some(Self::on(Fleet::start(patience, mutant).await?, seed, mutant).await)
+    }
+}
+
+/// Fails unless the verdict is clean; prints what was admitted beyond limits, beside its bound.
+fn expect_clean(verdict: &Verdict, words: &str) {
+    verdict.beyond.iter().for_each(|line| say(&format!("  beyond: {line}")));
+    assert!(verdict.is_clean(), "{words}:\n{verdict}");
+}
