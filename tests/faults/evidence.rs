@@ -113,7 +113,8 @@ async fn of_tenant(connection: &Connection, tenant: &str, spec: PlanSpec) -> Res
     Ok(evidence)
 }
 
-async fn events(connection: &Connection, tenant: &str) -> Result<Vec<LedgerEvent>, Status> {
+/// Every event of usage, with all that was acknowledged.
+pub(crate) async fn events(connection: &Connection, tenant: &str) -> Result<Vec<LedgerEvent>, Status> {
     let mut request = ListEventsRequest {
         tenant_id: tenant.to_owned(),
         selection: EventSelection::Usage.into(),

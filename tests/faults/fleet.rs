@@ -1,16 +1,20 @@
 //! The fleet under test: three replicas of the real program on one Redis and one server of the MongoDB protocol.
 
+mod broker;
 mod crowd;
 mod harm;
 #[cfg(feature = "faults")]
 mod mutants;
+mod network;
 mod replicas;
+mod revocation;
 mod stores;
 
 use std::time::Duration;
 
-use test_servers::{FerretDb, Redis};
+use test_servers::{FerretDb, Mosquitto, MosquittoConfig, Redis};
 
+use self::network::{Network, Store};
 use crate::connection::{Connection, PATIENCE};
 use crate::evidence::Gap;
 use crate::run::{AtUnknown, Run, Subject};
@@ -41,7 +45,42 @@ pub(crate) struct Fleet {
     pub(crate) replicas: Vec<Server>,
     pub(crate) redis: Redis,
     pub(crate) ferretdb: FerretDb,
+    /// Where something may happen to what passes between them.
+    pub(crate) network: Option<Network>,
+    /// Who is told what happened.
+    pub(crate) broker: Option<Mosquitto>,
     connection: Connection,
+}
+
+/// How a fleet is put together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) patience: RedisPatience,
+    pub(crate) ways: Ways,
+    pub(crate) broker: Broker,
+    /// The deliberate fault of all replicas, as `TOLLGATE_FAULT` says it.
+    pub(crate) mutant: Option<&'static str>,
+}
+
+/// How replicas reach their stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    Direct,
+    /// Through a proxy that can harm what passes.
+    Proxied,
+}
+
+/// Who is told what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broker {
+    None,
+    Mosquitto,
+}
+
+impl Setup {
+    /// Replicas that are next to their stores, and wait long for them.
+    pub(crate) const CALM: Self =
+        Self { patience: RedisPatience::Long, ways: Ways::Direct, broker: Broker::None, mutant: None };
 }
 
 /// How long a decision waits for Redis before the replica decides alone.
@@ -55,24 +94,44 @@ pub(crate) enum RedisPatience {
 
 impl Fleet {
     /// Starts the stores and then the replicas. `None`: this machine lacks a store, which was said.
-    pub(crate) async fn start(patience: RedisPatience, mutant: Option<&str>) -> Option<Self> {
+    pub(crate) async fn start(setup: Setup) -> Option<Self> {
         let (redis, ferretdb) = (Redis::start()?, FerretDb::start()?);
+        let network = match setup.ways {
+            Ways::Direct => None,
+            Ways::Proxied => Some(Network::to(redis.port(), ferretdb.port())?),
+        };
+        let broker = match setup.broker {
+            Broker::None => None,
+            Broker::Mosquitto => Some(Mosquitto::start(&MosquittoConfig::default())?),
+        };
         let database = format!("faults-{}", rand::random_range(0..u32::MAX));
-        let patience_ms = if patience == RedisPatience::Long { "5000" } else { "250" };
-        let settings = vec![
-            ("TOLLGATE_REDIS_URL", redis.url()),
-            ("TOLLGATE_REDIS_TIMEOUT_MS", patience_ms.to_owned()),
-            ("TOLLGATE_REDIS_REPLICAS", REPLICAS.to_string()),
-            ("TOLLGATE_MONGODB_URI", ferretdb.uri()),
-            ("TOLLGATE_MONGODB_DATABASE", database),
-            ("TOLLGATE_OPERATOR_PEPPER", PEPPER.to_owned()),
-        ];
-        let replicas: Vec<Server> = (0..REPLICAS).map(|_| Server::with(settings.clone())).collect();
+        let patience_ms = if setup.patience == RedisPatience::Long { "5000" } else { "250" };
+        let replica = |replica| {
+            let (redis_url, mongodb_uri) = match &network {
+                None => (redis.url(), ferretdb.uri()),
+                Some(network) => (
+                    format!("redis://{}", network.address(Store::Redis, replica)),
+                    format!("mongodb://{}/", network.address(Store::Mongo, replica)),
+                ),
+            };
+            let mut settings = vec![
+                ("TOLLGATE_REDIS_URL", redis_url),
+                ("TOLLGATE_REDIS_TIMEOUT_MS", patience_ms.to_owned()),
+                ("TOLLGATE_REDIS_REPLICAS", REPLICAS.to_string()),
+                ("TOLLGATE_MONGODB_URI", mongodb_uri),
+                ("TOLLGATE_MONGODB_DATABASE", database.clone()),
+                ("TOLLGATE_OPERATOR_PEPPER", PEPPER.to_owned()),
+            ];
+            let broker = broker.as_ref().map(|broker| format!("mqtt://127.0.0.1:{}", broker.port()));
+            settings.extend(broker.map(|url| ("TOLLGATE_MQTT_URL", url)));
+            Server::with(settings)
+        };
+        let replicas: Vec<Server> = (0..REPLICAS).map(replica).collect();
         let ports: Vec<u16> = replicas.iter().map(Server::port).collect();
         let connection = Connection::new(&ports, OPERATOR_KEY, CALLER_PATIENCE);
-        let mut fleet = Self { replicas, redis, ferretdb, connection };
+        let mut fleet = Self { replicas, redis, ferretdb, network, broker, connection };
         for replica in &mut fleet.replicas {
-            replica.spawn(mutant);
+            replica.spawn(setup.mutant);
         }
         for replica in &mut fleet.replicas {
             assert!(replica.is_ready().await, "a replica ended by itself:\n{}", replica.last_words());
@@ -148,12 +207,8 @@ fn correction(line: &str) -> Option<Gap> {
 
 impl Run<Fleet> {
     /// Starts a fleet on empty stores, and makes the tenants. `None`: this machine lacks a store.
-    pub(crate) async fn of_fleet(
-        seed: u64,
-        patience: RedisPatience,
-        mutant: Option<&'static str>,
-    ) -> Option<Self> {
-        Some(Self::on(Fleet::start(patience, mutant).await?, seed, mutant).await)
+    pub(crate) async fn of_fleet(seed: u64, setup: Setup) -> Option<Self> {
+        Some(Self::on(Fleet::start(setup).await?, seed, setup.mutant).await)
     }
 }
 

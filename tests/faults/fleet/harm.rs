@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use test_servers::Mosquitto;
 use tollgate::time::{Clock as _, SystemClock};
 
+use super::network::Store;
 use super::{Fleet, REPLICAS};
 use crate::evidence::Gap;
 use crate::history::{Blind, Blindness, Span};
 use crate::run::Run;
+use crate::say;
 
 /// After this long without a sign of life a replica is taken for dead (`server/ledger/fleet.rs`); one look more.
 const LEASE: Duration = Duration::from_millis(5_600);
@@ -40,11 +43,20 @@ pub(crate) enum Harm {
     MongoKilled,
     /// The MongoDB-protocol server stands still.
     MongoPaused,
+    /// The broker is killed when nobody is told anything, and starts again later.
+    BrokerKilled,
+    /// The broker stands still.
+    BrokerPaused,
+    /// Something happens on the ways to a store.
+    WayHarmed(Store),
 }
 
 impl Run<Fleet> {
     /// Load, and harm in the middle of it.
     pub(crate) async fn harmed(&mut self, harm: Harm) {
+        if harm == Harm::BrokerKilled {
+            self.broker().kill();
+        }
         let (before, after) = (self.millis(CALM), self.millis(CALM));
         let during = self.length(harm);
         let callers = self.call(before + during + after);
@@ -56,6 +68,16 @@ impl Run<Fleet> {
             Harm::RedisFlushed => self.flush_redis(during).await,
             Harm::RedisKilled | Harm::RedisPaused => self.take_redis_away(harm, during).await,
             Harm::MongoKilled | Harm::MongoPaused => self.take_mongo_away(harm, during).await,
+            Harm::BrokerKilled => {
+                tokio::time::sleep(during).await;
+                self.broker().restart();
+            }
+            Harm::BrokerPaused => {
+                self.broker().pause();
+                tokio::time::sleep(during).await;
+                self.broker().resume();
+            }
+            Harm::WayHarmed(store) => self.harm_ways(store, during).await,
         }
         self.called(callers).await;
         self.send_again();
@@ -64,13 +86,19 @@ impl Run<Fleet> {
     fn length(&mut self, harm: Harm) -> Duration {
         match harm {
             Harm::ReplicasKilled => self.millis(200..2_000),
-            Harm::ReplicaPaused => self.millis(1_000..3_000),
+            Harm::ReplicaPaused | Harm::BrokerKilled | Harm::BrokerPaused => self.millis(1_000..3_000),
             Harm::ReplicaUndead => LEASE + self.millis(500..2_500),
             Harm::RedisFlushed => self.millis(500..1_500),
-            Harm::RedisKilled | Harm::RedisPaused | Harm::MongoKilled | Harm::MongoPaused => {
-                self.millis(1_000..3_000) + CONNECTED
-            }
+            Harm::RedisKilled
+            | Harm::RedisPaused
+            | Harm::MongoKilled
+            | Harm::MongoPaused
+            | Harm::WayHarmed(_) => self.millis(1_000..3_000) + CONNECTED,
         }
+    }
+
+    fn broker(&mut self) -> &mut Mosquitto {
+        self.subject.broker.as_mut().expect("a fleet with a broker")
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
@@ -165,6 +193,17 @@ impl Run<Fleet> {
         }
         tokio::time::sleep(CONNECTED).await;
         self.see_again(blind, Blindness::JournalAway);
+    }
+
+    async fn harm_ways(&mut self, store: Store, during: Duration) {
+        let blind = self.go_blind();
+        let network = self.subject.network.as_ref().expect("a fleet behind proxies");
+        say(&format!("  {}", network.harm(store, &mut self.random)));
+        tokio::time::sleep(during.saturating_sub(CONNECTED)).await;
+        network.heal();
+        tokio::time::sleep(CONNECTED).await;
+        let kind = if store == Store::Redis { Blindness::Away } else { Blindness::JournalAway };
+        self.see_again(blind, kind);
     }
 
     /// From now on marks and charges may be lost.

@@ -1,6 +1,6 @@
 //! The checker of fleets is tested: replicas that break a promise on purpose must be found out.
 
-use super::RedisPatience;
+use super::Setup;
 use super::harm::Harm;
 use crate::run::Run;
 use crate::verdict::Promise;
@@ -11,7 +11,8 @@ const ROUNDS_MAX: u64 = 6;
 /// Runs a fleet with a fault until the promise is seen to be broken.
 async fn is_found(mutant: &'static str, harm: Harm, promise: Promise) {
     let seed = seed();
-    let Some(mut run) = Run::of_fleet(seed, RedisPatience::Long, Some(mutant)).await else { return };
+    let setup = Setup { mutant: Some(mutant), ..Setup::CALM };
+    let Some(mut run) = Run::of_fleet(seed, setup).await else { return };
     for round in 1..=ROUNDS_MAX {
         run.harmed(harm).await;
         let verdict = run.verdict().await;

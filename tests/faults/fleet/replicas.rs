@@ -1,14 +1,14 @@
 //! Replicas that die, stand still and wake up again, while their stores are well.
 
 use super::harm::Harm;
-use super::{RedisPatience, cycles, expect_clean};
+use super::{Setup, cycles, expect_clean};
 use crate::run::Run;
 use crate::{say, seed};
 
 /// Harms a fleet again and again. The verdict of each cycle is asked from one replica, the last from all of them.
-pub(super) async fn survives(name: &str, patience: RedisPatience, harms: &[Harm]) {
+pub(super) async fn survives(name: &str, setup: Setup, harms: &[Harm]) {
     let seed = seed();
-    let Some(mut run) = Run::of_fleet(seed, patience, None).await else { return };
+    let Some(mut run) = Run::of_fleet(seed, setup).await else { return };
     for (cycle, harm) in (1..=cycles()).zip(harms.iter().cycle()) {
         run.harmed(*harm).await;
         let verdict = run.verdict().await;
@@ -21,11 +21,10 @@ pub(super) async fn survives(name: &str, patience: RedisPatience, harms: &[Harm]
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_promise_is_broken_by_replicas_that_die() {
-    survives("replicas that die", RedisPatience::Long, &[Harm::ReplicasKilled]).await;
+    survives("replicas that die", Setup::CALM, &[Harm::ReplicasKilled]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_was_taken_for_dead_ends_and_loses_nothing() {
-    survives("replicas that stand still", RedisPatience::Long, &[Harm::ReplicaUndead, Harm::ReplicaPaused])
-        .await;
+    survives("replicas that stand still", Setup::CALM, &[Harm::ReplicaUndead, Harm::ReplicaPaused]).await;
 }
