@@ -166,6 +166,12 @@ impl Fleet {
         self.connection.avoid(replica, down);
     }
 
+    /// A connection to all replicas, for those who wait as long as it takes.
+    pub(crate) fn all(&self) -> Connection {
+        let ports: Vec<u16> = self.replicas.iter().map(Server::port).collect();
+        Connection::new(&ports, OPERATOR_KEY, PATIENCE)
+    }
+
     /// A connection to each replica alone.
     pub(crate) fn each(&self) -> Vec<Connection> {
         let connection = |replica: &Server| Connection::new(&[replica.port()], OPERATOR_KEY, PATIENCE);

@@ -16,6 +16,7 @@ use tonic::Status;
 use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::evidence::{self, Evidence, Gap};
+use crate::history::Call;
 use crate::tenants::Tenants;
 use crate::verdict::Verdict;
 use crate::workload::{Chooser, Operation};
@@ -150,8 +151,15 @@ impl<S: Subject> Run<S> {
         let calls = &state.history.calls;
         let sent: usize = calls.values().map(Vec::len).sum();
         let kept = calls.values().filter(|calls| calls.iter().any(|call| call.kept().is_some())).count();
+        let is_local = |call: &Call| call.kept().is_some_and(|kept| kept.durability == Durability::Local);
+        let local = calls.values().filter(|calls| calls.iter().any(is_local)).count();
         let ended = state.history.ends.len();
-        format!("{} events, sent {sent} times, {kept} kept; {ended} reservations ended", calls.len())
+        let corrected = self.subject.corrections().len();
+        format!(
+            "{} events, sent {sent} times, {kept} kept, {local} of them locally at first; {ended} reservations ended, \
+             counters corrected {corrected} times",
+            calls.len()
+        )
     }
 
     /// What was not answered, or was to be sent again later, is to be sent now.
