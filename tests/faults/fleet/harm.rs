@@ -10,8 +10,9 @@ use super::network::Store;
 use super::{Fleet, REPLICAS};
 use crate::evidence::Gap;
 use crate::history::{Blind, Blindness, Span};
-use crate::run::Run;
+use crate::run::{RECONCILED, Run};
 use crate::say;
+use crate::workload::Operation;
 
 /// After this long without a sign of life a replica is taken for dead (`server/ledger/fleet.rs`); one look more.
 const LEASE: Duration = Duration::from_millis(5_600);
@@ -29,6 +30,8 @@ const CALM: std::ops::Range<u64> = 300..900;
 pub(crate) enum Harm {
     /// One or two replicas are killed, and started again later.
     ReplicasKilled,
+    /// A replica is killed, and the others go on for so long that they take up what it has left.
+    ReplicaMissed,
     /// A replica stands still for less than its lease.
     ReplicaPaused,
     /// A replica stands still for longer than its lease, and wakes up.
@@ -62,7 +65,7 @@ impl Run<Fleet> {
         let callers = self.call(before + during + after);
         tokio::time::sleep(before).await;
         match harm {
-            Harm::ReplicasKilled => self.kill_replicas(during).await,
+            Harm::ReplicasKilled | Harm::ReplicaMissed => self.kill_replicas(harm, during).await,
             Harm::ReplicaPaused => self.pause_replica(during).await,
             Harm::ReplicaUndead => self.wake_the_dead(during).await,
             Harm::RedisFlushed => self.flush_redis(during).await,
@@ -80,7 +83,18 @@ impl Run<Fleet> {
             Harm::WayHarmed(store) => self.harm_ways(store, during).await,
         }
         self.called(callers).await;
+        self.give_up_some();
         self.send_again();
+    }
+
+    /// Some callers that were not answered do not come back: what was charged for them must be given back.
+    fn give_up_some(&mut self) {
+        let mut state = self.driver.state();
+        let (mut calls, others): (Vec<_>, Vec<_>) =
+            state.unanswered.drain(..).partition(|operation| matches!(operation, Operation::Call(_)));
+        calls.truncate(calls.len() / 2);
+        state.unanswered = others;
+        state.unanswered.append(&mut calls);
     }
 
     fn length(&mut self, harm: Harm) -> Duration {
@@ -88,6 +102,7 @@ impl Run<Fleet> {
             Harm::ReplicasKilled => self.millis(200..2_000),
             Harm::ReplicaPaused | Harm::BrokerKilled | Harm::BrokerPaused => self.millis(1_000..3_000),
             Harm::ReplicaUndead => LEASE + self.millis(500..2_500),
+            Harm::ReplicaMissed => LEASE + RECONCILED,
             Harm::RedisFlushed => self.millis(500..1_500),
             Harm::RedisKilled
             | Harm::RedisPaused
@@ -105,10 +120,10 @@ impl Run<Fleet> {
         Duration::from_millis(self.random.random_range(range))
     }
 
-    async fn kill_replicas(&mut self, during: Duration) {
+    async fn kill_replicas(&mut self, harm: Harm, during: Duration) {
         let first = self.random.random_range(0..REPLICAS);
         let mut killed = vec![first];
-        if self.random.random_range(0..5) == 0 {
+        if harm == Harm::ReplicasKilled && self.random.random_range(0..5) == 0 {
             killed.push((first + 1) % REPLICAS);
         }
         for replica in &killed {

@@ -36,5 +36,5 @@ macro_rules! mutants {
 mutants! {
     a_seal_that_nobody_heeds_is_found_in_a_fleet: "no_seal", ReplicaUndead, NothingLost;
     an_answer_from_a_pending_mark_is_found_in_a_fleet: "answer_from_pending_mark", ReplicasKilled, NothingLost;
-    a_correction_without_a_cut_is_found_in_a_fleet: "reconcile_without_cut", ReplicasKilled, CountersAgree;
+    a_correction_without_a_cut_is_found_in_a_fleet: "reconcile_without_cut", ReplicaMissed, CountersAgree;
 }

@@ -21,7 +21,7 @@ pub(super) async fn survives(name: &str, setup: Setup, harms: &[Harm]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_promise_is_broken_by_replicas_that_die() {
-    survives("replicas that die", Setup::CALM, &[Harm::ReplicasKilled]).await;
+    survives("replicas that die", Setup::CALM, &[Harm::ReplicasKilled, Harm::ReplicaMissed]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

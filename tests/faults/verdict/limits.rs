@@ -14,9 +14,6 @@ use crate::history::{Blind, Blindness, History, Way};
 /// Something that was admitted: when, in microseconds, and how many units.
 pub(super) type Admitted = (i128, i128);
 
-/// Replicas of a fleet: each may admit its share while the counters are away.
-const REPLICAS: i128 = 3;
-
 pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdict) {
     let blinds: Vec<&Blind> = history.blinds.iter().filter(|blind| blind.harms_limits()).collect();
     for (tenant, has) in &evidence.tenants {
@@ -24,7 +21,8 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
         let is_away = blinds.iter().any(|blind| blind.kind == Blindness::Away);
         for rate in &has.spec.rate_limits {
             let limit = windows::allowed(rate);
-            let share = if is_away { limit + REPLICAS } else { 0 };
+            // The shares of all replicas make up the limit once more.
+            let share = if is_away { limit } else { 0 };
             // Windows are shorter than the time between two faults.
             let bound = share + on_its_way.iter().max().unwrap_or(&0);
             for (member, decided) in by_member(has, rate.scope()) {
@@ -136,7 +134,7 @@ fn quotas_sum_up(
     for quota in &has.spec.quotas {
         let Some(limit) = quota.limit.map(i128::from) else { continue };
         let used = used_in_period(has);
-        let bound = aways * (limit + REPLICAS) + on_its_way;
+        let bound = aways * limit + on_its_way;
         let worst =
             if blinds.is_empty() { Worst { far: used, near: 0 } } else { Worst { far: 0, near: used } };
         beyond(&format!("{tenant}: `{}`", quota.name), limit, worst, bound, verdict);
