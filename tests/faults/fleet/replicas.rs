@@ -1,7 +1,7 @@
 //! Replicas that die, stand still and wake up again, while their stores are well.
 
 use super::harm::Harm;
-use super::{Setup, cycles, expect_clean};
+use super::{Setup, cycles, expect_clean, tell_beyond};
 use crate::run::Run;
 use crate::{say, seed};
 
@@ -15,6 +15,7 @@ pub(super) async fn survives(name: &str, setup: Setup, harms: &[Harm]) {
         expect_clean(&verdict, &format!("seed {seed}, cycle {cycle}, {harm:?}"));
     }
     let verdict = run.verdict_of_all().await;
+    tell_beyond(&verdict);
     expect_clean(&verdict, &format!("seed {seed}, at the end, by all replicas"));
     say(&format!("{name}, {} cycles: {}", cycles(), run.summary()));
 }
