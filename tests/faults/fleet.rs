@@ -34,6 +34,9 @@ const CYCLES: u64 = 5;
 /// What the digests of all replicas are made with.
 const PEPPER: &str = "7d0f5c1e9b3a48266c1f0e9d8b7a69584736251403f2e1d0c9b8a79685746352";
 
+/// The verdict is passed this often in a long run: it waits until counters are corrected.
+const CYCLES_BETWEEN_VERDICTS: u64 = 5;
+
 /// How often the fleet is harmed in one way.
 fn cycles() -> u64 {
     variable("TOLLGATE_CHECK_CYCLES").unwrap_or(CYCLES)
@@ -181,6 +184,8 @@ impl Fleet {
 
 impl Subject for Fleet {
     const AT_UNKNOWN: AtUnknown = AtUnknown::GoOn;
+    /// Whoever is dead is given five seconds, and a mark that is pending ten; then the reconciler looks.
+    const RECONCILED: Duration = Duration::from_secs(25);
 
     fn connection(&self) -> &Connection {
         &self.connection

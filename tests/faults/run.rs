@@ -25,8 +25,6 @@ const CALLERS: u64 = 16;
 /// How long holds and counters may take to come to rest.
 const REST_PATIENCE: Duration = Duration::from_secs(40);
 const REST_POLL: Duration = Duration::from_millis(200);
-/// The reconciler looks once a second, and waits for another.
-pub(crate) const RECONCILED: Duration = Duration::from_secs(5);
 const RESEND_ROUNDS_MAX: usize = 50;
 const RESEND_PAUSE: Duration = Duration::from_millis(100);
 /// Operations that are sent again at once.
@@ -36,6 +34,8 @@ const RESEND_AT_ONCE: usize = 16;
 pub(crate) trait Subject {
     /// What a caller does whose call was not answered.
     const AT_UNKNOWN: AtUnknown;
+    /// After this long counters that were off are corrected.
+    const RECONCILED: Duration;
 
     /// Where calls are sent.
     fn connection(&self) -> &Connection;
@@ -130,7 +130,7 @@ impl<S: Subject> Run<S> {
         loop {
             let verdict = self.judge(witness).await;
             let may_heal = !verdict.is_clean() && (verdict.is_only_about_counters() || self.may_be_shipped());
-            let patience = if self.mutant.is_none() { REST_PATIENCE } else { RECONCILED };
+            let patience = if self.mutant.is_none() { REST_PATIENCE } else { S::RECONCILED };
             if !may_heal || since.elapsed() > patience {
                 return verdict;
             }

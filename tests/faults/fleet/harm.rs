@@ -10,7 +10,7 @@ use super::network::Store;
 use super::{Fleet, REPLICAS};
 use crate::evidence::Gap;
 use crate::history::{Blind, Blindness, Span};
-use crate::run::{RECONCILED, Run};
+use crate::run::Run;
 use crate::say;
 use crate::workload::Operation;
 
@@ -22,6 +22,8 @@ const BALANCER_LOOKS: Duration = Duration::from_millis(500);
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// Until every replica is connected again to a store that was away.
 const CONNECTED: Duration = Duration::from_secs(3);
+/// After a slot was taken up, until counters are corrected by what it left.
+const CORRECTED: Duration = Duration::from_secs(14);
 /// Load before and after each harm.
 const CALM: std::ops::Range<u64> = 300..900;
 
@@ -102,7 +104,7 @@ impl Run<Fleet> {
             Harm::ReplicasKilled => self.millis(200..2_000),
             Harm::ReplicaPaused | Harm::BrokerKilled | Harm::BrokerPaused => self.millis(1_000..3_000),
             Harm::ReplicaUndead => LEASE + self.millis(500..2_500),
-            Harm::ReplicaMissed => LEASE + RECONCILED,
+            Harm::ReplicaMissed => LEASE + CORRECTED,
             Harm::RedisFlushed => self.millis(500..1_500),
             Harm::RedisKilled
             | Harm::RedisPaused

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tollgate::time::{Clock as _, SystemClock};
 
-use super::{AtUnknown, RECONCILED, Run, Subject};
+use super::{AtUnknown, Run, Subject};
 use crate::connection::Connection;
 use crate::evidence::Gap;
 use crate::server::Server;
@@ -17,6 +17,8 @@ const FAULT_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Subject for Server {
     const AT_UNKNOWN: AtUnknown = AtUnknown::Stop;
+    /// The reconciler looks once a second, and waits for another.
+    const RECONCILED: Duration = Duration::from_secs(5);
 
     fn connection(&self) -> &Connection {
         self.connection()
@@ -56,7 +58,7 @@ impl Run<Server> {
     /// was corrected wrongly.
     pub(crate) async fn corrected_under_load(&mut self) {
         self.killed_at_random().await;
-        let callers = self.call(RECONCILED);
+        let callers = self.call(Server::RECONCILED);
         self.called(callers).await;
     }
 
