@@ -141,7 +141,10 @@ impl Reconciler {
         counter!("tollgate_counters_corrected_total").increment(1);
         counter!("tollgate_counters_drift_units_total").increment(drift.units);
         counter!("tollgate_counters_drift_credits_micros_total").increment(drift.micros);
-        let _posted = self.parts.counters.correct(tenant, &correction).await?;
+        if !self.parts.counters.correct(tenant, &correction).await? {
+            // Another process was faster: what it left is looked at anew.
+            self.cuts.suspect(tenant);
+        }
         Ok(())
     }
 }

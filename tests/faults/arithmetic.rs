@@ -1,6 +1,7 @@
 //! The arithmetic of the verdict on logs made by hand: each kind of lie is found, and the truth is not accused.
 
 mod case;
+mod fleet;
 
 use prost_types::Timestamp;
 use tollgate_client::v1::{DenialReason, LedgerEvent};

@@ -1,5 +1,7 @@
-//! A connection to the server under test, with the operator's credential.
+//! A connection to the servers under test, with the operator's credential.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tollgate_client::v1::admin_service_client::AdminServiceClient;
@@ -11,21 +13,39 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long whoever wants to know waits for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
-/// A connection that comes back by itself after the server was restarted.
+/// A connection that comes back by itself after a server was restarted. Of several servers each call takes the next, as
+/// behind a balancer: so a call that is sent again comes to another one.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    channel: Channel,
+    servers: Arc<Servers>,
     credential: MetadataValue<Ascii>,
 }
 
+#[derive(Debug)]
+struct Servers {
+    channels: Vec<Channel>,
+    /// Those that a balancer has seen to be down.
+    avoided: Vec<AtomicBool>,
+    turn: AtomicUsize,
+}
+
 impl Connection {
-    pub(crate) fn new(port: u16, credential: &str) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a good address");
+    /// A connection whose calls wait `patience` for an answer.
+    pub(crate) fn new(ports: &[u16], credential: &str, patience: Duration) -> Self {
+        let channel = |port: &u16| {
+            let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a good address");
+            endpoint.connect_timeout(patience).timeout(patience).connect_lazy()
+        };
         Self {
-            channel: endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy(),
+            servers: Arc::new(Servers {
+                channels: ports.iter().map(channel).collect(),
+                avoided: ports.iter().map(|_| AtomicBool::new(false)).collect(),
+                turn: AtomicUsize::new(0),
+            }),
             credential: credential.parse().expect("a printable credential"),
         }
     }
@@ -33,9 +53,14 @@ impl Connection {
     /// The same connection with another credential.
     pub(crate) fn with_credential(&self, credential: &str) -> Self {
         Self {
-            channel: self.channel.clone(),
+            servers: Arc::clone(&self.servers),
             credential: credential.parse().expect("a printable credential"),
         }
+    }
+
+    /// Sends no calls to a server, until it is told otherwise.
+    pub(crate) fn avoid(&self, server: usize, down: bool) {
+        self.servers.avoided[server].store(down, Ordering::Relaxed);
     }
 
     /// A request that shows the credential.
@@ -46,19 +71,27 @@ impl Connection {
     }
 
     pub(crate) fn tracking(&self) -> TrackServiceClient<Channel> {
-        TrackServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        TrackServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub(crate) fn plans(&self) -> PlansServiceClient<Channel> {
-        PlansServiceClient::new(self.channel.clone())
+        PlansServiceClient::new(self.channel())
     }
 
     pub(crate) fn auth(&self) -> AuthServiceClient<Channel> {
-        AuthServiceClient::new(self.channel.clone())
+        AuthServiceClient::new(self.channel())
     }
 
     pub(crate) fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone())
+        AdminServiceClient::new(self.channel())
+    }
+
+    fn channel(&self) -> Channel {
+        let Servers { channels, avoided, turn } = self.servers.as_ref();
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
+        let next = (0..channels.len()).map(|step| turn.wrapping_add(step) % channels.len());
+        let server = next.clone().find(|server| !avoided[*server].load(Ordering::Relaxed));
+        channels[server.unwrap_or(turn % channels.len())].clone()
     }
 }
 

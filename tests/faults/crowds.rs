@@ -29,41 +29,49 @@ struct Crowd {
 async fn exactly_five_of_fifty_pass_a_limit_of_five() {
     let mut server = Server::new();
     server.start(None).await;
-    let connection = server.connection().clone();
-    for crowd in crowds() {
-        publish(&connection, crowd.name, crowd.spec.clone()).await.unwrap();
-        subscribe(&connection, crowd.name, crowd.name).await.unwrap();
-        let calls = (0..CALLERS).map(|caller| decide(&connection, &crowd, caller));
-        let answers = join_all(calls).await;
-        let passed = answers.iter().filter(|(decision, _)| *decision == Decision::Allowed).count();
-        assert_eq!(i64::try_from(passed).unwrap(), LIMIT, "through `{}`: {answers:?}", crowd.name);
-        let refused = answers.iter().filter(|answer| **answer == (Decision::Denied, crowd.refusal)).count();
-        assert_eq!(passed + refused, CALLERS, "at `{}`: {answers:?}", crowd.name);
-
-        let usage = evidence::usage(&connection, crowd.name, Default::default(), None).await.unwrap();
-        assert_eq!(usage.totals.unwrap().calls, LIMIT, "counted at `{}`", crowd.name);
-    }
+    exactly_five_pass(server.connection(), server.connection()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_event_of_fifty_callers_counts_once() {
     let mut server = Server::new();
     server.start(None).await;
-    let connection = server.connection().clone();
-    publish(&connection, "one", by_quota()).await.unwrap();
-    subscribe(&connection, "one", "one").await.unwrap();
+    one_event_counts_once(server.connection(), server.connection()).await;
+}
+
+/// Makes each kind of limit by `one` server, and sends its crowd to `all`.
+pub(crate) async fn exactly_five_pass(one: &Connection, all: &Connection) {
+    for crowd in crowds() {
+        publish(one, crowd.name, crowd.spec.clone()).await.unwrap();
+        subscribe(one, crowd.name, crowd.name).await.unwrap();
+        let calls = (0..CALLERS).map(|caller| decide(all, &crowd, caller));
+        let answers = join_all(calls).await;
+        let passed = answers.iter().filter(|(decision, _)| *decision == Decision::Allowed).count();
+        assert_eq!(i64::try_from(passed).unwrap(), LIMIT, "through `{}`: {answers:?}", crowd.name);
+        let refused = answers.iter().filter(|answer| **answer == (Decision::Denied, crowd.refusal)).count();
+        assert_eq!(passed + refused, CALLERS, "at `{}`: {answers:?}", crowd.name);
+
+        let usage = evidence::usage(all, crowd.name, Default::default(), None).await.unwrap();
+        assert_eq!(usage.totals.unwrap().calls, LIMIT, "counted at `{}`", crowd.name);
+    }
+}
+
+/// Sends one event fifty times at once.
+pub(crate) async fn one_event_counts_once(one: &Connection, all: &Connection) {
+    publish(one, "one", by_quota()).await.unwrap();
+    subscribe(one, "one", "one").await.unwrap();
 
     let answers = join_all((0..CALLERS).map(|_| async {
         let request = track_request("one", 0);
-        connection.tracking().track(connection.ask(request)).await.unwrap().into_inner()
+        all.tracking().track(all.ask(request)).await.unwrap().into_inner()
     }));
     let answers = answers.await;
     let first = answers.iter().filter(|answer| !answer.replayed).count();
     assert_eq!(first, 1, "{answers:?}");
     assert!(answers.iter().all(|it| it.verdict.as_ref().unwrap().decision() == Decision::Allowed));
-    let limits = evidence::limits(&connection, "one").await.unwrap();
+    let limits = evidence::limits(all, "one").await.unwrap();
     assert_eq!(limits.limits[0].remaining, Some(LIMIT - 1));
-    let usage = evidence::usage(&connection, "one", Default::default(), None).await.unwrap();
+    let usage = evidence::usage(all, "one", Default::default(), None).await.unwrap();
     assert_eq!(usage.totals.unwrap().calls, 1);
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost_types::Duration;
 use tollgate_client::v1::{
-    CompleteRequest, Decision, ExtendRequest, GrantCreditsRequest, ItemError, ReleaseRequest, ReserveRequest,
-    SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, Verdict, track_result,
+    CompleteRequest, Decision, Durability, ExtendRequest, GrantCreditsRequest, ItemError, ReleaseRequest,
+    ReserveRequest, SettleRequest, TrackBatchRequest, TrackMode, TrackRequest, TrackResponse, Verdict,
+    track_result,
 };
 
 use self::state::State;
@@ -70,7 +71,7 @@ impl Driver {
                 self.state().note_completions(began, tenant, completions, answers)
             }
             Operation::Grant { .. } => self.send_grant(operation).await,
-            Operation::Extend { .. } => self.send_extension(operation).await,
+            Operation::Extend { .. } => self.send_extension(began, operation).await,
             Operation::End { reservation, kind } => self.send_end(began, reservation, *kind).await,
         };
         if sent == Sent::Unknown {
@@ -111,7 +112,8 @@ impl Driver {
                 let response = self.connection.tracking().reserve(self.connection.ask(request)).await;
                 response.map(|response| {
                     let response = response.into_inner();
-                    answer_of(response.verdict, response.replayed, &response.reservation_id)
+                    let durability = response.durability();
+                    answer_of(response.verdict, response.replayed, durability, &response.reservation_id)
                 })
             }
             Way::Decide | Way::Record => {
@@ -189,7 +191,7 @@ impl Driver {
         sent
     }
 
-    async fn send_extension(&self, operation: &Operation) -> Sent {
+    async fn send_extension(&self, began: u64, operation: &Operation) -> Sent {
         let Operation::Extend { reservation, request_id, additional_micros, ttl } = operation else {
             return Sent::Answered;
         };
@@ -202,6 +204,7 @@ impl Driver {
         };
         let response = self.connection.tracking().extend(self.connection.ask(request)).await;
         let mut state = self.state();
+        let span = state.span(began);
         let (sent, replayed) = match response.map_err(|status| Failure::of(&status)) {
             Ok(response) => {
                 let response = response.into_inner();
@@ -217,7 +220,7 @@ impl Driver {
                 (Sent::Answered, None)
             }
         };
-        let extension = Extension { reservation: reservation.id.clone(), replayed };
+        let extension = Extension { span, reservation: reservation.id.clone(), replayed };
         let name = Name::new(&reservation.tenant, request_id);
         state.history.extensions.entry(name).or_default().push(extension);
         sent
@@ -263,10 +266,11 @@ fn track_request(plan: &CallPlan) -> TrackRequest {
 }
 
 fn answer_of_track(response: TrackResponse) -> Answer {
-    answer_of(response.verdict, response.replayed, "")
+    let durability = response.durability();
+    answer_of(response.verdict, response.replayed, durability, "")
 }
 
-fn answer_of(verdict: Option<Verdict>, replayed: bool, reservation: &str) -> Answer {
+fn answer_of(verdict: Option<Verdict>, replayed: bool, durability: Durability, reservation: &str) -> Answer {
     let verdict = verdict.unwrap_or_default();
     if verdict.decision() == Decision::Denied {
         return Answer::Denied(verdict.reason());
@@ -275,6 +279,7 @@ fn answer_of(verdict: Option<Verdict>, replayed: bool, reservation: &str) -> Ans
         decision: verdict.decision(),
         charged_micros: verdict.credits_charged_micros,
         replayed,
+        durability,
         reservation: reservation.to_owned(),
     })
 }

@@ -17,9 +17,29 @@ use crate::connection::Connection;
 pub(crate) struct Evidence {
     /// When it was gathered, in seconds since the epoch.
     pub(crate) gathered_at: i64,
-    /// When servers had died, in microseconds since the epoch, in order.
-    pub(crate) deaths: Vec<i64>,
+    /// When charges may have vanished that count nowhere.
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) tenants: BTreeMap<String, TenantEvidence>,
+}
+
+/// A time, in microseconds since the epoch, after which counters may go on without what they had before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+}
+
+impl Gap {
+    /// A moment.
+    pub(crate) const fn at(micros: i64) -> Self {
+        Self { from: micros, until: micros }
+    }
+
+    /// Whether it lies between two moments, in whole or in part.
+    pub(crate) const fn divides(self, one: i64, other: i64) -> bool {
+        let (first, second) = if one < other { (one, other) } else { (other, one) };
+        self.from <= second && first <= self.until
+    }
 }
 
 /// What the ledger has of one tenant.
@@ -93,7 +113,8 @@ async fn of_tenant(connection: &Connection, tenant: &str, spec: PlanSpec) -> Res
     Ok(evidence)
 }
 
-async fn events(connection: &Connection, tenant: &str) -> Result<Vec<LedgerEvent>, Status> {
+/// Every event of usage, with all that was acknowledged.
+pub(crate) async fn events(connection: &Connection, tenant: &str) -> Result<Vec<LedgerEvent>, Status> {
     let mut request = ListEventsRequest {
         tenant_id: tenant.to_owned(),
         selection: EventSelection::Usage.into(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_client::v1::{Completion, Decision, DenialReason, UsageEvent};
+use tollgate_client::v1::{Completion, Decision, DenialReason, Durability, UsageEvent};
 
 /// Everything that was sent in one run.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct History {
     pub(crate) grants: BTreeMap<Name, Vec<GrantSent>>,
     /// Answers that no client should ever see.
     pub(crate) defects: Vec<String>,
+    /// While the counters' store was away or lost what it knew.
+    pub(crate) blinds: Vec<Blind>,
 }
 
 impl History {
@@ -27,6 +29,45 @@ impl History {
         self.clock += 1;
         self.clock
     }
+
+    /// Whether marks and charges of what was on its way in that span may be gone (rules N, Q).
+    pub(crate) fn is_blind(&self, span: Span) -> bool {
+        self.blinds.iter().any(|blind| blind.span.overlaps(span))
+    }
+}
+
+/// A time in which the counters' store forgot, or could not be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blind {
+    pub(crate) span: Span,
+    /// Microseconds since the epoch.
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+    pub(crate) kind: Blindness,
+}
+
+impl Blind {
+    /// Whether more may have been admitted than a limit says.
+    pub(crate) fn harms_limits(&self) -> bool {
+        self.kind != Blindness::JournalAway
+    }
+
+    /// The moments in which what was on its way was lost.
+    pub(crate) const fn edges(&self) -> [Span; 2] {
+        let Span { began, ended } = self.span;
+        [Span { began, ended: began }, Span { began: ended, ended }]
+    }
+}
+
+/// Why marks and charges could not be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blindness {
+    /// What was on its way is not in the counters that were rebuilt.
+    Lost,
+    /// Besides, each replica decided by its own share.
+    Away,
+    /// Counters were there, and what they said was not made durable in time.
+    JournalAway,
 }
 
 /// Something of a tenant: an event, a reservation, a request.
@@ -53,6 +94,11 @@ impl Span {
     /// Whether this was sent when that had been answered.
     pub(crate) const fn is_after(self, that: Self) -> bool {
         self.began > that.ended
+    }
+
+    /// Whether the two had a moment in common.
+    pub(crate) const fn overlaps(self, that: Self) -> bool {
+        self.began <= that.ended && that.began <= self.ended
     }
 }
 
@@ -94,6 +140,7 @@ pub(crate) struct Kept {
     pub(crate) decision: Decision,
     pub(crate) charged_micros: i64,
     pub(crate) replayed: bool,
+    pub(crate) durability: Durability,
     /// Empty: the event opened none.
     pub(crate) reservation: String,
 }
@@ -158,6 +205,7 @@ pub(crate) enum EndAnswer {
 /// One sending of an extension.
 #[derive(Clone, Debug)]
 pub(crate) struct Extension {
+    pub(crate) span: Span,
     pub(crate) reservation: String,
     /// Whether the server says that it extended before; `None`: refused, gone, or not known.
     pub(crate) replayed: Option<bool>,

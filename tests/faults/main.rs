@@ -17,6 +17,8 @@ mod driver;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod history;
 #[cfg(all(test, feature = "faults"))]
 mod mutants;

@@ -1,138 +1,136 @@
-//! One run: load, a sudden death, recovery, again and again; then rest, and the verdict.
+//! One run: callers, what harms the servers meanwhile, then rest, and the verdict.
+
+mod alone;
+mod callers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
-use tollgate::time::{Clock as _, SystemClock};
+use tollgate_client::v1::Durability;
+use tonic::Status;
 
-use crate::driver::{Driver, Sent};
-use crate::evidence::{self, Evidence};
-use crate::server::Server;
+use crate::connection::Connection;
+use crate::driver::Driver;
+use crate::evidence::{self, Evidence, Gap};
+use crate::history::Call;
 use crate::tenants::Tenants;
 use crate::verdict::Verdict;
 use crate::workload::{Chooser, Operation};
 
 const CALLERS: u64 = 16;
-/// A fail point that was not reached in this time is given up; the server is killed instead.
-#[cfg(feature = "faults")]
-const FAULT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long holds and counters may take to come to rest.
 const REST_PATIENCE: Duration = Duration::from_secs(40);
 const REST_POLL: Duration = Duration::from_millis(200);
-/// The reconciler looks once a second, and waits for another.
-const RECONCILED: Duration = Duration::from_secs(5);
 const RESEND_ROUNDS_MAX: usize = 50;
+const RESEND_PAUSE: Duration = Duration::from_millis(100);
+/// Operations that are sent again at once.
+const RESEND_AT_ONCE: usize = 16;
 
-/// A server, its callers, and what they know.
-#[derive(Debug)]
-pub(crate) struct Run {
-    server: Server,
-    driver: Arc<Driver>,
-    choosers: Vec<Chooser>,
-    random: StdRng,
-    /// The deliberate fault of the server, as `TOLLGATE_FAULT` says it.
-    mutant: Option<&'static str>,
-    /// When servers had died, in microseconds since the epoch.
-    deaths: Vec<i64>,
+/// What is under test: one server, or several that share their stores.
+pub(crate) trait Subject {
+    /// What a caller does whose call was not answered.
+    const AT_UNKNOWN: AtUnknown;
+    /// After this long counters that were off are corrected.
+    const RECONCILED: Duration;
+
+    /// Where calls are sent.
+    fn connection(&self) -> &Connection;
+
+    /// Whoever can be asked what happened: each must say the same.
+    fn witnesses(&self) -> Vec<Connection>;
+
+    /// When counters were corrected, as far as that gives back what others may then take.
+    fn corrections(&self) -> Vec<Gap>;
+
+    /// The end of what the servers wrote.
+    fn last_words(&self) -> String;
 }
 
-impl Run {
-    /// Starts a server on an empty directory, and makes the tenants.
-    pub(crate) async fn new(seed: u64, mutant: Option<&'static str>) -> Self {
-        let mut server = Server::new();
-        server.start(mutant).await;
-        let tenants = Tenants::create(server.connection()).await;
+/// What a caller does whose call was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtUnknown {
+    /// The only server is gone: it waits for the next start.
+    Stop,
+    /// There are others.
+    GoOn,
+}
+
+/// Servers, their callers, and what these know.
+#[derive(Debug)]
+pub(crate) struct Run<S> {
+    pub(crate) subject: S,
+    pub(crate) driver: Arc<Driver>,
+    choosers: Vec<Chooser>,
+    pub(crate) random: StdRng,
+    /// The deliberate fault of the servers, as `TOLLGATE_FAULT` says it.
+    pub(crate) mutant: Option<&'static str>,
+    /// When servers died.
+    pub(crate) deaths: Vec<Gap>,
+}
+
+impl<S: Subject> Run<S> {
+    /// Makes the tenants on servers that were just started.
+    pub(crate) async fn on(subject: S, seed: u64, mutant: Option<&'static str>) -> Self {
+        // By one of them: the others have not heard of any tenant yet, and cannot remember what was before.
+        let tenants = Tenants::create(&subject.witnesses()[0]).await;
         let tenants =
-            tenants.unwrap_or_else(|status| panic!("no tenants: {status:?}\n{}", server.last_words()));
+            tenants.unwrap_or_else(|status| panic!("no tenants: {status:?}\n{}", subject.last_words()));
         let choosers = (0..CALLERS).map(|caller| Chooser::new(seed, caller, &tenants)).collect();
-        let driver = Arc::new(Driver::new(server.connection().clone(), tenants));
+        let driver = Arc::new(Driver::new(subject.connection().clone(), tenants));
         let random = StdRng::seed_from_u64(seed);
-        Self { server, driver, choosers, random, mutant, deaths: Vec::new() }
+        Self { subject, driver, choosers, random, mutant, deaths: Vec::new() }
     }
 
-    /// Load on a server that dies within 50 to 300 ms, then a restart.
-    pub(crate) async fn killed_at_random(&mut self) {
-        let load = Duration::from_millis(self.random.random_range(50..300));
-        let has_ended = self.load(load).await;
-        assert!(!has_ended, "the server ended by itself:\n{}", self.server.last_words());
-        self.restart(None).await;
-    }
-
-    /// Load for so long that the counters are corrected meanwhile, and no death at the end of it: a restart would mend what
-    /// was corrected wrongly.
-    pub(crate) async fn corrected_under_load(&mut self) {
-        self.killed_at_random().await;
-        let callers = self.call(RECONCILED);
-        self.choosers = callers.join_all().await;
-    }
-
-    /// Load on a server that dies when it reaches a place for the `at`-th time. `false`: it never did, and was killed.
-    #[cfg(feature = "faults")]
-    pub(crate) async fn killed_at(&mut self, place: &str, at: u64) -> bool {
-        let fault = format!("kill:{place}:{at}");
-        let has_died = !self.restart(Some(&fault)).await || self.load(FAULT_PATIENCE).await;
-        self.restart(None).await;
-        has_died
-    }
-
-    /// Load for longer than in any other cycle, then a restart.
-    #[cfg(feature = "faults")]
-    pub(crate) async fn killed_late(&mut self) {
-        self.load(FAULT_PATIENCE).await;
-        self.restart(None).await;
-    }
-
-    /// Ends the server and starts it again, with a fault or without. `false`: the fault struck before it was ready.
-    async fn restart(&mut self, fault: Option<&str>) -> bool {
-        self.server.kill();
-        self.deaths.push(SystemClock.now().micros());
-        if self.random.random_range(0..5) == 0 {
-            // Recovery itself may be killed too.
-            self.server.spawn(self.mutant);
-            tokio::time::sleep(Duration::from_millis(self.random.random_range(0..60))).await;
-        }
-        let faults: Vec<&str> = self.mutant.into_iter().chain(fault).collect();
-        let faults = (!faults.is_empty()).then(|| faults.join(","));
-        let is_ready = self.server.start(faults.as_deref()).await;
-        let mut state = self.driver.state();
-        let again = state.take_due();
-        state.again.extend(again);
-        is_ready
-    }
-
-    /// Lets the callers call until the time is over or the server is gone, then kills it. `true`: it was gone.
-    async fn load(&mut self, length: Duration) -> bool {
-        let callers = self.call(length);
-        self.server.wait_for_end(length).await;
-        let has_ended = self.server.has_ended();
-        self.server.kill();
-        self.choosers = callers.join_all().await;
-        has_ended
-    }
-
-    fn call(&mut self, length: Duration) -> JoinSet<Chooser> {
+    /// Lets the callers call until the time is over.
+    pub(crate) fn call(&mut self, length: Duration) -> JoinSet<Chooser> {
         let end = Instant::now() + length;
         let mut callers = JoinSet::new();
         for chooser in self.choosers.drain(..) {
-            callers.spawn(call_until(Arc::clone(&self.driver), chooser, end));
+            callers.spawn(callers::call_until(Arc::clone(&self.driver), chooser, end, S::AT_UNKNOWN));
         }
         callers
     }
 
+    /// Waits for the callers' last answers.
+    pub(crate) async fn called(&mut self, callers: JoinSet<Chooser>) {
+        self.choosers = callers.join_all().await;
+    }
+
     /// Sends again what is not known, ends what was begun, and compares.
     pub(crate) async fn verdict(&mut self) -> Verdict {
+        self.come_to_rest().await;
+        self.verdict_of(&self.a_witness()).await
+    }
+
+    /// The same, from each of those that can be asked.
+    pub(crate) async fn verdict_of_all(&mut self) -> Verdict {
+        self.come_to_rest().await;
+        let mut verdict = Verdict::default();
+        for witness in self.subject.witnesses() {
+            verdict = self.verdict_of(&witness).await;
+            if !verdict.is_clean() {
+                break;
+            }
+        }
+        verdict
+    }
+
+    async fn come_to_rest(&mut self) {
         self.resend_until_known().await;
         self.end_reservations().await;
         self.wait_for_holds().await;
+    }
+
+    async fn verdict_of(&self, witness: &Connection) -> Verdict {
         let since = Instant::now();
         loop {
-            let verdict = self.judge().await;
-            let may_heal = !verdict.is_clean() && verdict.is_only_about_counters();
-            let patience = if self.mutant.is_none() { REST_PATIENCE } else { RECONCILED };
+            let verdict = self.judge(witness).await;
+            let may_heal = !verdict.is_clean() && (verdict.is_only_about_counters() || self.may_be_shipped());
+            let patience = if self.mutant.is_none() { REST_PATIENCE } else { S::RECONCILED };
             if !may_heal || since.elapsed() > patience {
                 return verdict;
             }
@@ -140,10 +138,11 @@ impl Run {
         }
     }
 
-    /// Kills and restarts the server, and compares once more: what was at rest stays as it was.
-    pub(crate) async fn verdict_after_restart(&mut self) -> Verdict {
-        self.restart(None).await;
-        self.verdict().await
+    /// Whether a replica may still have something that is in no journal: nobody but itself can wait for that (rule E).
+    fn may_be_shipped(&self) -> bool {
+        let state = self.driver.state();
+        let mut kept = state.history.calls.values().flatten().filter_map(|call| call.kept());
+        kept.any(|kept| kept.durability == Durability::Local)
     }
 
     /// How much was done.
@@ -152,8 +151,22 @@ impl Run {
         let calls = &state.history.calls;
         let sent: usize = calls.values().map(Vec::len).sum();
         let kept = calls.values().filter(|calls| calls.iter().any(|call| call.kept().is_some())).count();
+        let is_local = |call: &Call| call.kept().is_some_and(|kept| kept.durability == Durability::Local);
+        let local = calls.values().filter(|calls| calls.iter().any(is_local)).count();
         let ended = state.history.ends.len();
-        format!("{} events, sent {sent} times, {kept} kept; {ended} reservations ended", calls.len())
+        let corrected = self.subject.corrections().len();
+        format!(
+            "{} events, sent {sent} times, {kept} kept, {local} of them locally at first; {ended} reservations ended, \
+             counters corrected {corrected} times",
+            calls.len()
+        )
+    }
+
+    /// What was not answered, or was to be sent again later, is to be sent now.
+    pub(crate) fn send_again(&self) {
+        let mut state = self.driver.state();
+        let again = state.take_due();
+        state.again.extend(again);
     }
 
     async fn resend_until_known(&self) {
@@ -167,11 +180,14 @@ impl Run {
             if operations.is_empty() {
                 return;
             }
-            for some in operations.chunks(16) {
+            for some in operations.chunks(RESEND_AT_ONCE) {
                 join_all(some.iter().map(|operation| self.driver.send(operation))).await;
             }
+            if S::AT_UNKNOWN == AtUnknown::GoOn {
+                tokio::time::sleep(RESEND_PAUSE).await;
+            }
         }
-        panic!("the server does not answer:\n{}", self.server.last_words());
+        panic!("the servers do not answer:\n{}", self.subject.last_words());
     }
 
     async fn end_reservations(&mut self) {
@@ -183,14 +199,15 @@ impl Run {
                 self.driver.send(&Operation::End { reservation, kind }).await;
             }
         }
+        self.resend_until_known().await;
     }
 
     /// Some reservations and grants are left to end by themselves.
     async fn wait_for_holds(&self) {
-        let since = Instant::now();
+        let (since, witness) = (Instant::now(), self.a_witness());
         for tenant in self.driver.tenants().plans.keys() {
             while since.elapsed() < REST_PATIENCE {
-                match evidence::wallet(self.server.connection(), tenant).await {
+                match evidence::wallet(&witness, tenant).await {
                     Ok(wallet) if wallet.held_micros == 0 => break,
                     Ok(_) | Err(_) => tokio::time::sleep(REST_POLL).await,
                 }
@@ -198,99 +215,35 @@ impl Run {
         }
     }
 
-    async fn judge(&self) -> Verdict {
-        let evidence = self.evidence().await;
+    fn a_witness(&self) -> Connection {
+        let mut witnesses = self.subject.witnesses();
+        let turn = self.driver.state().history.tick();
+        let turn = usize::try_from(turn).unwrap_or_default();
+        witnesses.swap_remove(turn % witnesses.len())
+    }
+
+    async fn judge(&self, witness: &Connection) -> Verdict {
+        let gathered = self.gather(witness).await;
+        let evidence = gathered
+            .unwrap_or_else(|status| panic!("no evidence: {status:?}\n{}", self.subject.last_words()));
         Verdict::of(&self.driver.state().history, &evidence)
     }
 
-    async fn evidence(&self) -> Evidence {
-        let plans = &self.driver.tenants().plans;
-        let gathered = evidence::gather(self.server.connection(), plans)
-            .await
-            .unwrap_or_else(|status| panic!("no evidence: {status:?}\n{}", self.server.last_words()));
-        Evidence { deaths: self.deaths.clone(), ..gathered }
-    }
-}
-
-async fn call_until(driver: Arc<Driver>, mut chooser: Chooser, end: Instant) -> Chooser {
-    while Instant::now() < end {
-        let operation = choose(&driver, &mut chooser);
-        if send_and_repeat(&driver, &mut chooser, &operation).await == Sent::Unknown {
-            break;
+    async fn gather(&self, witness: &Connection) -> Result<Evidence, Status> {
+        let since = Instant::now();
+        loop {
+            match evidence::gather(witness, &self.driver.tenants().plans).await {
+                Ok(mut evidence) => {
+                    evidence.gaps.extend(&self.deaths);
+                    evidence.gaps.extend(self.subject.corrections());
+                    return Ok(evidence);
+                }
+                // Of several servers one may still be waiting for what a dead one has left.
+                Err(_) if S::AT_UNKNOWN == AtUnknown::GoOn && since.elapsed() < REST_PATIENCE => {
+                    tokio::time::sleep(REST_POLL).await;
+                }
+                Err(status) => return Err(status),
+            }
         }
-    }
-    chooser
-}
-
-/// Something to send again, something that follows on an earlier answer, or something new.
-fn choose(driver: &Driver, chooser: &mut Chooser) -> Operation {
-    let mut state = driver.state();
-    if !state.again.is_empty() && chooser.percent(40) {
-        let index = chooser.below(state.again.len());
-        return state.again.swap_remove(index);
-    }
-    if !state.open_events.is_empty() && chooser.percent(15) {
-        let index = chooser.below(state.open_events.len());
-        let event = state.open_events.swap_remove(index);
-        let completions = vec![chooser.completion(&event.id)];
-        return Operation::Complete { tenant: event.tenant, completions };
-    }
-    if !state.reservations.is_empty() && chooser.percent(15) {
-        let index = chooser.below(state.reservations.len());
-        if chooser.percent(30) {
-            let reservation = state.reservations[index].0.clone();
-            let request_id = format!("extend-{}", chooser.next_id());
-            let (additional_micros, ttl) = chooser.extension();
-            return Operation::Extend { reservation, request_id, additional_micros, ttl };
-        }
-        let (reservation, hold_micros) = state.reservations.swap_remove(index);
-        let kind = chooser.end(hold_micros);
-        if chooser.percent(20) {
-            // Another end races it, or comes too late.
-            let other = chooser.end(hold_micros);
-            state.again.push(Operation::End { reservation: reservation.clone(), kind: other });
-        }
-        return Operation::End { reservation, kind };
-    }
-    chooser.next()
-}
-
-/// Every fifth operation is sent up to four times more: at once, later, or after the next restart.
-async fn send_and_repeat(driver: &Driver, chooser: &mut Chooser, operation: &Operation) -> Sent {
-    if !chooser.percent(20) {
-        return driver.send(operation).await;
-    }
-    let times = 1 + chooser.below(4);
-    let mut repeats = vec![operation.clone(); times];
-    if chooser.percent(10)
-        && let Some(last) = repeats.last_mut()
-    {
-        alter(last);
-    }
-    match chooser.below(3) {
-        0 => {
-            let all = repeats.iter().chain([operation]).map(|each| driver.send(each));
-            let all = join_all(all).await;
-            if all.contains(&Sent::Unknown) { Sent::Unknown } else { Sent::Answered }
-        }
-        1 => {
-            let sent = driver.send(operation).await;
-            driver.state().again.extend(repeats);
-            sent
-        }
-        _ => {
-            let sent = driver.send(operation).await;
-            driver.state().after_restart.extend(repeats);
-            sent
-        }
-    }
-}
-
-/// The same event with another content, the same completion with another outcome.
-fn alter(operation: &mut Operation) {
-    match operation {
-        Operation::Call(plan) => drop(plan.event.metadata.insert("note".to_owned(), "another".to_owned())),
-        Operation::Complete { completions, .. } => completions[0].status_code = 599,
-        Operation::Batch(_) | Operation::Grant { .. } | Operation::Extend { .. } | Operation::End { .. } => {}
     }
 }

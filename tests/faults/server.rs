@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use tollgate_client::v1::WhoAmIRequest;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, PATIENCE};
 
 /// The operator's credential of every server under test.
-const OPERATOR_KEY: &str = "operator-of-the-fault-checker-0123456789";
+pub(crate) const OPERATOR_KEY: &str = "operator-of-the-fault-checker-0123456789";
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -21,6 +21,7 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct Server {
     directory: tempfile::TempDir,
     port: u16,
+    settings: Vec<(&'static str, String)>,
     child: Option<Child>,
     connection: Connection,
 }
@@ -28,13 +29,24 @@ pub(crate) struct Server {
 impl Server {
     /// A directory and a port; nothing runs yet.
     pub(crate) fn new() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// The same with settings, as variables of its environment.
+    pub(crate) fn with(settings: Vec<(&'static str, String)>) -> Self {
         let port = free_port();
         Self {
             directory: tempfile::tempdir().expect("a directory for the data"),
             port,
+            settings,
             child: None,
-            connection: Connection::new(port, OPERATOR_KEY),
+            connection: Connection::new(&[port], OPERATOR_KEY, PATIENCE),
         }
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -51,6 +63,7 @@ impl Server {
             .arg(self.directory.path().join("data"))
             .env_clear()
             .env("TOLLGATE_OPERATOR_KEY", OPERATOR_KEY)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the same file"))
             .stderr(log);
@@ -63,6 +76,13 @@ impl Server {
     /// Starts the program and waits until it answers. `false`: a fault ended it before.
     pub(crate) async fn start(&mut self, fault: Option<&str>) -> bool {
         self.spawn(fault);
+        let ready = self.is_ready().await;
+        assert!(ready || fault.is_some(), "the server ended by itself:\n{}", self.last_words());
+        ready
+    }
+
+    /// Waits until a program that was started answers. `false`: it has ended before.
+    pub(crate) async fn is_ready(&mut self) -> bool {
         let ready = tokio::time::timeout(READY_PATIENCE, async {
             loop {
                 if self.has_ended() {
@@ -75,10 +95,7 @@ impl Server {
                 tokio::time::sleep(POLL).await;
             }
         });
-        let ready =
-            ready.await.unwrap_or_else(|_| panic!("not ready in {READY_PATIENCE:?}:\n{}", self.last_words()));
-        assert!(ready || fault.is_some(), "the server ended by itself:\n{}", self.last_words());
-        ready
+        ready.await.unwrap_or_else(|_| panic!("not ready in {READY_PATIENCE:?}:\n{}", self.last_words()))
     }
 
     /// Whether the process is gone.
@@ -103,9 +120,31 @@ impl Server {
         }
     }
 
+    /// Stops the process in the middle of whatever it does; its connections stay open.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets the process go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let Some(child) = &self.child else { return };
+        // It may have ended by itself: then there is nobody to take the signal.
+        let _sent =
+            Command::new("kill").args([signal, &child.id().to_string()]).status().expect("`kill` starts");
+    }
+
+    /// All that the server wrote, in all its lives.
+    pub(crate) fn words(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     /// The end of what the server wrote.
     pub(crate) fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let log = self.words();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

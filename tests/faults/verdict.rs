@@ -6,6 +6,7 @@ mod reservations;
 mod rollups;
 pub(crate) mod sums;
 mod wallets;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +51,8 @@ pub(crate) struct Violation {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) violations: Vec<Violation>,
+    /// What was admitted beyond a limit while the counters were away or lost, beside its bound.
+    pub(crate) beyond: Vec<String>,
 }
 
 impl Verdict {
@@ -63,7 +66,7 @@ impl Verdict {
         rollups::judge(evidence, &mut verdict);
         wallets::judge(history, evidence, &mut verdict);
         reservations::judge(history, evidence, &mut verdict);
-        limits::judge(evidence, &mut verdict);
+        limits::judge(history, evidence, &mut verdict);
         verdict
     }
 

@@ -83,6 +83,29 @@ async fn a_correction_is_posted_once_under_its_number() {
 }
 
 #[tokio::test]
+async fn of_two_corrections_of_one_difference_one_is_posted() {
+    for (name, counters, _) in installed(5).await {
+        let mut read = Vec::new();
+        for event in 1..=2 {
+            decided(&*counters, &with_quota(9), &demand(event, 1)).await;
+            read.push(counters.read(ACME).await.unwrap().unwrap());
+        }
+        for (state, expected) in read.iter().zip([true, false]) {
+            let correction = Correction {
+                epoch: state.epoch,
+                number: state.number,
+                counters: vec![(month(), -1)],
+                grants: Vec::new(),
+            };
+            assert_eq!(counters.correct(ACME, &correction).await.unwrap(), expected, "{name}");
+        }
+        let again = counters.read(ACME).await.unwrap().unwrap();
+        let correction = Correction { epoch: again.epoch, number: again.number, ..Correction::default() };
+        assert!(counters.correct(ACME, &correction).await.unwrap(), "{name}: read after the first");
+    }
+}
+
+#[tokio::test]
 async fn a_correction_never_gives_more_than_was_taken() {
     for (name, counters, _) in installed(5).await {
         decided(&*counters, &with_quota(9), &demand(1, 1)).await;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
 use tollgate_client::v1::{
-    Completion, CounterChange, Decision, DenialReason, Grant, GrantBurn, LedgerEvent, LimitKind, LimitState,
-    PlanSpec, PriceRule, Quota, TrackMode, UsageEvent, UsageRow, UsageTotals, Wallet,
+    Completion, CounterChange, Decision, DenialReason, Durability, Grant, GrantBurn, LedgerEvent, LimitKind,
+    LimitState, PlanSpec, PriceRule, Quota, TrackMode, UsageEvent, UsageRow, UsageTotals, Wallet,
 };
 
 use crate::evidence::{Evidence, TenantEvidence, dimensions};
@@ -97,7 +97,7 @@ impl Case {
             lie(&mut has);
         }
         let tenants = BTreeMap::from([(TENANT.to_owned(), has)]);
-        Verdict::of(&self.history, &Evidence { gathered_at: 0, deaths: Vec::new(), tenants })
+        Verdict::of(&self.history, &Evidence { gathered_at: 0, gaps: Vec::new(), tenants })
     }
 }
 
@@ -128,7 +128,13 @@ pub(super) fn event(id: &str) -> UsageEvent {
 
 pub(super) fn allowed(replayed: bool) -> Answer {
     let reservation = String::new();
-    Answer::Kept(Kept { decision: Decision::Allowed, charged_micros: PRICE, replayed, reservation })
+    Answer::Kept(Kept {
+        decision: Decision::Allowed,
+        charged_micros: PRICE,
+        replayed,
+        durability: Durability::Committed,
+        reservation,
+    })
 }
 
 pub(super) fn kept(id: &str, used_before: i64) -> LedgerEvent {

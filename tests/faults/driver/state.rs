@@ -51,7 +51,7 @@ impl State {
         calls.is_some_and(|calls| calls.iter().any(|call| call.kept().is_some()))
     }
 
-    fn span(&mut self, began: u64) -> Span {
+    pub(super) fn span(&mut self, began: u64) -> Span {
         Span { began, ended: self.history.tick() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_client::v1::{Completion, LedgerEvent, UsageEvent};
+use tollgate_client::v1::{Completion, Durability, LedgerEvent, UsageEvent};
 
 use super::{Promise, Verdict};
 use crate::evidence::Evidence;
@@ -24,9 +24,10 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
     for (name, calls) in &history.calls {
         let rows = ledger.get(name).map_or(&[][..], Vec::as_slice);
         nothing_lost(name, calls, rows, verdict);
-        answers_agree(name, calls, evidence.gathered_at, verdict);
+        let may_be_forgotten = |call: &Call| may_be_forgotten(call, history, evidence.gathered_at);
+        answers_agree(name, calls, may_be_forgotten, verdict);
         // Of two outcomes of an event without a mark the ledger keeps the first, whatever was answered (rules H, Q).
-        if !calls.iter().any(|call| may_be_forgotten(call, evidence.gathered_at)) {
+        if !calls.iter().any(may_be_forgotten) {
             completions_agree(name, history, rows, verdict);
         }
     }
@@ -50,21 +51,26 @@ fn nothing_lost(name: &Name, calls: &[Call], rows: &[&LedgerEvent], verdict: &mu
 }
 
 /// Rule Q: all answers to one id are the first one, as long as it is remembered. The charge is the same even then.
-fn answers_agree(name: &Name, calls: &[Call], gathered_at: i64, verdict: &mut Verdict) {
+fn answers_agree(
+    name: &Name,
+    calls: &[Call],
+    may_be_forgotten: impl Fn(&Call) -> bool,
+    verdict: &mut Verdict,
+) {
     let mut accuse = |detail: &str, one: &Call, other: &Call| {
         let detail = format!("{name:?}: {detail}: {one:?} and {other:?}");
         verdict.accuse(Promise::NothingTwice, detail);
     };
-    let kept: Vec<(&Call, &Kept)> =
+    let all: Vec<(&Call, &Kept)> =
         calls.iter().filter_map(|call| call.kept().map(|kept| (call, kept))).collect();
+    if let Some((first, first_kept)) = all.first()
+        && let Some((call, _)) = all.iter().find(|(_, kept)| kept.charged_micros != first_kept.charged_micros)
+    {
+        accuse("two charges", first, call);
+    }
+    let kept: Vec<&(&Call, &Kept)> = all.iter().filter(|(call, _)| !may_be_forgotten(call)).collect();
     let Some((first, first_kept)) = kept.first() else { return };
     for (call, answer) in &kept {
-        if answer.charged_micros != first_kept.charged_micros {
-            accuse("two charges", first, call);
-        }
-        if may_be_forgotten(first, gathered_at) {
-            continue;
-        }
         if answer.decision != first_kept.decision || answer.reservation != first_kept.reservation {
             accuse("two decisions", first, call);
         }
@@ -72,15 +78,12 @@ fn answers_agree(name: &Name, calls: &[Call], gathered_at: i64, verdict: &mut Ve
             accuse("two contents", first, call);
         }
     }
-    if may_be_forgotten(first, gathered_at) {
-        return;
-    }
     if let [(one, _), (other, _), ..] =
         kept.iter().filter(|(_, kept)| !kept.replayed).collect::<Vec<_>>().as_slice()
     {
         accuse("two first answers", one, other);
     }
-    for call in calls {
+    for call in calls.iter().filter(|call| !may_be_forgotten(call)) {
         let is_remembered = |earlier: &Call| call.span.began - earlier.span.ended < REMEMBERED_TICKS;
         let known =
             kept.iter().find(|(earlier, _)| call.span.is_after(earlier.span) && is_remembered(earlier));
@@ -95,10 +98,19 @@ fn answers_agree(name: &Name, calls: &[Call], gathered_at: i64, verdict: &mut Ve
     }
 }
 
-/// What was recorded of a time before the last hour is not read back after a restart: there is no mark of it then.
-fn may_be_forgotten(call: &Call, gathered_at: i64) -> bool {
+/// Whether there may be no mark of a call. What was recorded of a time before the last hour is not read back when counters
+/// are loaded.
+fn may_be_forgotten(call: &Call, history: &History, gathered_at: i64) -> bool {
     let occurred_at = call.event.occurred_at.map_or(i64::MAX, |at| at.seconds);
-    call.way == Way::Record && occurred_at < gathered_at - REMEMBERED_SECONDS
+    let is_old = call.way == Way::Record && occurred_at < gathered_at - REMEMBERED_SECONDS;
+    is_old || is_unmarked(call, history)
+}
+
+/// What was on its way while the counters' store was away or forgot may be in none (rule N), and a mark of what is kept
+/// locally counts for nothing after ten seconds (rules E, Q).
+fn is_unmarked(call: &Call, history: &History) -> bool {
+    let is_local = call.kept().is_some_and(|kept| kept.durability == Durability::Local);
+    is_local || history.is_blind(call.span)
 }
 
 fn nothing_invented(
@@ -111,7 +123,9 @@ fn nothing_invented(
     let mut accuse = |detail: String| verdict.accuse(Promise::NothingInvented, format!("{name:?}: {detail}"));
     let nothing = UsageEvent::default();
     let event = row.event.as_ref().unwrap_or(&nothing);
-    let certain = calls.iter().any(|call| call.kept().is_some());
+    // Without a mark the ledger keeps what came first, whatever was answered to what came second (rule H).
+    let certain = calls.iter().any(|call| call.kept().is_some())
+        && !calls.iter().any(|call| is_unmarked(call, history));
     let possible: Vec<&Call> = calls
         .iter()
         .filter(|call| call.kept().is_some() || (!certain && call.answer == Answer::Unknown))
@@ -150,18 +164,25 @@ fn outcomes(name: &Name, row: &LedgerEvent, history: &History) -> Outcomes {
     let ended = ends.iter().find(|end| matches!(end.answer, EndAnswer::Done { .. }));
     let mut certain: Vec<Completion> = sent.iter().filter(done).map(|one| one.completion.clone()).collect();
     certain.extend(ended.and_then(|end| settled(end.kind)));
-    if !certain.is_empty() {
+    let is_blind = sent.iter().any(|one| history.is_blind(one.span))
+        || ends.iter().any(|end| history.is_blind(end.span));
+    if !certain.is_empty() && !is_blind {
         return Outcomes { none: false, possible: certain };
     }
     let unknown = sent.iter().filter(|one| one.answer == Ending::Unknown).map(|one| one.completion.clone());
     let unknown_ends = ends.iter().filter(|end| end.answer == EndAnswer::Unknown);
-    let possible = unknown.chain(unknown_ends.filter_map(|end| settled(end.kind))).collect();
-    Outcomes { none: true, possible }
+    let unknown = unknown.chain(unknown_ends.filter_map(|end| settled(end.kind)));
+    let is_certain = !certain.is_empty();
+    certain.extend(unknown);
+    Outcomes { none: !is_certain, possible: certain }
 }
 
 /// An outcome is added once; an event that was acknowledged is known.
 fn completions_agree(name: &Name, history: &History, rows: &[&LedgerEvent], verdict: &mut Verdict) {
     let sent = history.completions.get(name).map_or(&[][..], Vec::as_slice);
+    if sent.iter().any(|one| history.is_blind(one.span)) {
+        return;
+    }
     let done: Vec<&CompletionSent> =
         sent.iter().filter(|one| matches!(one.answer, Ending::Done { .. })).collect();
     // Where the mark of the event is gone, two sendings at once may both be called the first. The outcome is one.

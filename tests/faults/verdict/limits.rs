@@ -3,29 +3,62 @@
 use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
-use tollgate_client::v1::{
-    Dimension, DimensionRef, LedgerEvent, LimitKind, LimitScope, RateLimit, TrackMode,
-};
+use tollgate_client::v1::{Dimension, DimensionRef, LedgerEvent, LimitScope, TrackMode};
 
 use super::sums::values;
+use super::windows::{self, Worst};
 use super::{Promise, Verdict};
-use crate::evidence::{Evidence, TenantEvidence};
+use crate::evidence::{Evidence, Gap, TenantEvidence};
+use crate::history::{Blind, Blindness, History, Way};
 
 /// Something that was admitted: when, in microseconds, and how many units.
-type Admitted = (i128, i128);
+pub(super) type Admitted = (i128, i128);
 
-pub(crate) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
+pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdict) {
+    let blinds: Vec<&Blind> = history.blinds.iter().filter(|blind| blind.harms_limits()).collect();
     for (tenant, has) in &evidence.tenants {
+        let on_its_way: Vec<i128> = blinds.iter().map(|blind| on_its_way(history, tenant, blind)).collect();
+        let is_away = blinds.iter().any(|blind| blind.kind == Blindness::Away);
         for rate in &has.spec.rate_limits {
+            let limit = windows::allowed(rate);
+            // The shares of all replicas make up the limit once more.
+            let share = if is_away { limit } else { 0 };
+            // Windows are shorter than the time between two faults.
+            let bound = share + on_its_way.iter().max().unwrap_or(&0);
             for (member, decided) in by_member(has, rate.scope()) {
-                if let Some(detail) = passed(rate, &decided) {
-                    verdict.accuse(Promise::LimitsHeld, format!("{tenant}: {member} {detail}"));
-                }
+                let worst = windows::worst(rate, &decided, &blinds);
+                let name = format!("{tenant}: {member} `{}`", rate.name);
+                beyond(&name, limit, worst, bound, verdict);
             }
         }
-        quotas_held(tenant, has, &evidence.deaths, verdict);
+        quotas_held(tenant, has, &evidence.gaps, verdict);
+        quotas_sum_up(tenant, has, &blinds, on_its_way.iter().sum(), verdict);
         counters_agree(tenant, has, verdict);
     }
+}
+
+/// Where nothing was wrong no unit is admitted beyond a limit, and near a fault no more than its bound.
+fn beyond(name: &str, limit: i128, worst: Worst, bound: i128, verdict: &mut Verdict) {
+    if worst.far > limit {
+        let detail = format!("{name} of {limit} let {} units pass", worst.far);
+        verdict.accuse(Promise::LimitsHeld, detail);
+    }
+    let extra = worst.near - limit;
+    if extra > bound {
+        let detail = format!("{name} of {limit} let {extra} units more pass, {bound} is the bound");
+        verdict.accuse(Promise::LimitsHeld, detail);
+    }
+    if extra > 0 {
+        verdict.beyond.push(format!("{name} of {limit}: {extra} units beyond, at most {bound} by the bound"));
+    }
+}
+
+/// Units of a tenant that were being decided when the counters were lost, or went, or came back: they may be in none.
+fn on_its_way(history: &History, tenant: &str, blind: &Blind) -> i128 {
+    let calls = history.calls.iter().filter(|(name, _)| name.tenant == tenant).flat_map(|(_, calls)| calls);
+    let decided = calls.filter(|call| call.way != Way::Record);
+    let on_its_way = decided.filter(|call| blind.edges().iter().any(|edge| edge.overlaps(call.span)));
+    on_its_way.map(|call| i128::from(call.event.weight.unwrap_or(1))).sum()
 }
 
 /// What was admitted for each of those that a limit counts together, in order.
@@ -51,60 +84,8 @@ fn consumers(event: &LedgerEvent) -> Vec<String> {
     values(event, &dimension).into_iter().filter(|consumer| !consumer.is_empty()).collect()
 }
 
-/// All limits of the workload hold for every endpoint.
-fn passed(rate: &RateLimit, decided: &[Admitted]) -> Option<String> {
-    let window = i128::from(rate.window?.seconds) * 1_000_000;
-    let limit = i128::from(rate.limit);
-    let worst = match rate.kind() {
-        LimitKind::SlidingWindow => sliding_worst(decided, window),
-        LimitKind::FixedWindow => fixed_worst(decided, window),
-        LimitKind::TokenBucket => {
-            let burst = if rate.burst == 0 { limit } else { i128::from(rate.burst) };
-            return (!bucket_holds(decided, limit, window, burst))
-                .then(|| format!("more than burst + rate·T passed `{}`", rate.name));
-        }
-        LimitKind::Quota | LimitKind::Unspecified => return None,
-    };
-    (worst > limit).then(|| format!("{worst} units passed `{}` of {limit} in one window", rate.name))
-}
-
-/// The most units in any interval of the window's length.
-fn sliding_worst(decided: &[Admitted], window: i128) -> i128 {
-    let (mut worst, mut sum, mut oldest) = (0, 0, 0);
-    for (at, units) in decided {
-        sum += units;
-        while decided[oldest].0 <= at - window {
-            sum -= decided[oldest].1;
-            oldest += 1;
-        }
-        worst = worst.max(sum);
-    }
-    worst
-}
-
-fn fixed_worst(decided: &[Admitted], window: i128) -> i128 {
-    let mut windows = BTreeMap::<i128, i128>::new();
-    for (at, units) in decided {
-        *windows.entry(at.div_euclid(window)).or_default() += units;
-    }
-    windows.into_values().max().unwrap_or_default()
-}
-
-/// Pours each call into a bucket that leaks `limit` in a window; levels are in units times the window's length.
-fn bucket_holds(decided: &[Admitted], limit: i128, window: i128, burst: i128) -> bool {
-    let (mut level, mut before) = (0_i128, None);
-    for (at, units) in decided {
-        level = (level - (at - before.unwrap_or(*at)) * limit).max(0) + units * window;
-        before = Some(*at);
-        if level > burst * window {
-            return false;
-        }
-    }
-    true
-}
-
 /// Each decision took its own units of the quota, and none above the limit.
-fn quotas_held(tenant: &str, has: &TenantEvidence, deaths: &[i64], verdict: &mut Verdict) {
+fn quotas_held(tenant: &str, has: &TenantEvidence, gaps: &[Gap], verdict: &mut Verdict) {
     for quota in &has.spec.quotas {
         let mut taken: Vec<(i64, i64, &LedgerEvent)> = Vec::new();
         let in_period = has.events.iter().filter(|event| is_in_period(event, has));
@@ -128,25 +109,42 @@ fn quotas_held(tenant: &str, has: &TenantEvidence, deaths: &[i64], verdict: &mut
         }
         for pair in taken.windows(2) {
             let ((_, after, one), (before, _, other)) = (pair[0], pair[1]);
-            // A charge that was not journalled when the server died is gone, and the next server counts without it.
-            if before < after && !apart(deaths, one, other) {
+            // A charge that was not journalled when its server died is given back, and then others take its units.
+            if before < after && !apart(gaps, one, other) {
                 let detail =
                     format!("{tenant}: `{}` counted one unit for both {one:?} and {other:?}", quota.name);
                 verdict.accuse(Promise::LimitsHeld, detail);
             }
         }
-        let used = used_in_period(has);
-        if quota.limit.is_some_and(|limit| used > i128::from(limit)) {
-            let detail = format!("{tenant}: {used} units passed `{}` of {:?}", quota.name, quota.limit);
-            verdict.accuse(Promise::LimitsHeld, detail);
-        }
     }
 }
 
-/// Whether a server died between two decisions.
-fn apart(deaths: &[i64], one: &LedgerEvent, other: &LedgerEvent) -> bool {
-    let (one, other) = (admitted(one).0, admitted(other).0);
-    deaths.iter().any(|death| (one.min(other)..=one.max(other)).contains(&i128::from(*death)))
+/// No period has more than its quota. What is recorded is refused by none.
+fn quotas_sum_up(
+    tenant: &str,
+    has: &TenantEvidence,
+    blinds: &[&Blind],
+    on_its_way: i128,
+    verdict: &mut Verdict,
+) {
+    if has.events.iter().any(was_recorded) {
+        return;
+    }
+    let aways = blinds.iter().filter(|blind| blind.kind == Blindness::Away).map(|_| 1_i128).sum::<i128>();
+    for quota in &has.spec.quotas {
+        let Some(limit) = quota.limit.map(i128::from) else { continue };
+        let used = used_in_period(has);
+        let bound = aways * limit + on_its_way;
+        let worst =
+            if blinds.is_empty() { Worst { far: used, near: 0 } } else { Worst { far: 0, near: used } };
+        beyond(&format!("{tenant}: `{}`", quota.name), limit, worst, bound, verdict);
+    }
+}
+
+/// Whether counters may have lost or given back something between two decisions.
+fn apart(gaps: &[Gap], one: &LedgerEvent, other: &LedgerEvent) -> bool {
+    let at = |event: &LedgerEvent| i64::try_from(admitted(event).0).unwrap_or(i64::MAX);
+    gaps.iter().any(|gap| gap.divides(at(one), at(other)))
 }
 
 fn counters_agree(tenant: &str, has: &TenantEvidence, verdict: &mut Verdict) {

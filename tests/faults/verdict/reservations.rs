@@ -22,7 +22,10 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
         let mut accuse = |detail: String| {
             verdict.accuse(Promise::ReservationsEndOnce, format!("{name:?}: {detail}: {ends:?}"));
         };
-        ended_once(ends, &mut accuse);
+        // Without a mark the ledger keeps the end that came first, whatever was answered to another (rules H, T).
+        if !ends.iter().any(|end| history.is_blind(end.span)) {
+            ended_once(ends, &mut accuse);
+        }
         if let Some(row) = rows.get(name) {
             cost_as_ended(ends, row, &mut accuse);
         }
@@ -82,14 +85,19 @@ fn ended_once(ends: &[End], accuse: &mut impl FnMut(String)) {
 }
 
 fn cost_as_ended(ends: &[End], row: &LedgerEvent, accuse: &mut impl FnMut(String)) {
-    let done = ends.iter().find_map(|end| match end.answer {
-        EndAnswer::Done { charged_micros, .. } => Some(charged_micros),
-        _ => None,
-    });
+    let mut costs: Vec<i64> = ends
+        .iter()
+        .filter_map(|end| match end.answer {
+            EndAnswer::Done { charged_micros, .. } => Some(charged_micros),
+            _ => None,
+        })
+        .collect();
     let unknown = ends.iter().any(|end| end.answer == EndAnswer::Unknown);
-    let expired = !unknown && done.is_none();
-    let cost = done.or_else(|| expired.then_some(0));
-    if cost.is_some_and(|cost| cost != row.credits_charged_micros) {
+    if costs.is_empty() && !unknown {
+        // It has expired.
+        costs.push(0);
+    }
+    if !costs.is_empty() && !costs.contains(&row.credits_charged_micros) {
         accuse(format!("costs {} in the ledger", row.credits_charged_micros));
     }
 }
@@ -97,7 +105,8 @@ fn cost_as_ended(ends: &[End], row: &LedgerEvent, accuse: &mut impl FnMut(String
 /// One request extends once: all its answers but one are replays.
 fn extended_once(history: &History, verdict: &mut Verdict) {
     for (name, sent) in &history.extensions {
-        if sent.iter().filter(|one| one.replayed == Some(false)).count() > 1 {
+        let is_remembered = !sent.iter().any(|one| history.is_blind(one.span));
+        if is_remembered && sent.iter().filter(|one| one.replayed == Some(false)).count() > 1 {
             let detail = format!("{name:?} extended `{}` more than once", sent[0].reservation);
             verdict.accuse(Promise::ReservationsEndOnce, detail);
         }
