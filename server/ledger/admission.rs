@@ -199,7 +199,13 @@ impl Admission {
                     drop(place);
                     self.loader.allow(subject.tenant, subject.policy, period_start, period_end).await?;
                 }
-                decided => return Ok((place, decided)),
+                decided => {
+                    if matches!(&decided, Charged::Decided(decision) if decision.basis == Basis::Local) {
+                        // The counters did not answer: they may have been charged all the same.
+                        self.queue.suspect(subject.tenant);
+                    }
+                    return Ok((place, decided));
+                }
             }
         }
         Err(LoadError::Unsettled.into())

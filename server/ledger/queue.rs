@@ -168,6 +168,11 @@ impl Queue {
         self.low_water.before(self.counters.now())
     }
 
+    /// Says that a tenant's counters may be off (rule M).
+    pub fn suspect(&self, tenant: &Arc<str>) {
+        self.cuts.suspect(tenant);
+    }
+
     /// The last batch that is durable.
     #[must_use]
     pub fn head(&self) -> Position {

@@ -29,6 +29,10 @@ impl Fold {
                 // It was charged twice and counts once: the counters are too high by its charge (rule M).
                 self.parts.cuts.suspect(&item.tenant);
             }
+            if counts(inserted.placed) && item.is_degraded() {
+                // It was decided while the counters were away, and they do not have it (rule M).
+                self.parts.cuts.suspect(&item.tenant);
+            }
             settle_row(item, &inserted, twice)?;
         }
 
@@ -48,6 +52,11 @@ impl Fold {
 }
 
 impl Item {
+    /// Whether it was decided without the counters.
+    fn is_degraded(&self) -> bool {
+        matches!(&self.record.body, Some(Body::Usage(usage)) if usage.degraded)
+    }
+
     /// Whether the counters were charged for it.
     const fn charged(&self) -> bool {
         self.record.number > 0

@@ -22,6 +22,8 @@ const SHIP_FIRST: Duration = Duration::from_millis(100);
 const SHIP_MAX: Duration = Duration::from_secs(2);
 /// How long one try to ship may take.
 const SHIP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long callers wait for their marks, which they do not need.
+const MARKS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long the spool is shipped before those who wait have their turn.
 const SHIP_SLICE: Duration = Duration::from_millis(50);
 
@@ -122,9 +124,13 @@ impl<'a> Writer<'a> {
             }
         }
         let marks = entries.iter_mut().filter_map(|entry| entry.mark.take()).collect::<Vec<_>>();
-        if let Err(error) = self.counters.committed(&marks).await {
-            // The marks stay pending: a retry journals again and the ledger counts once.
-            error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
+        // Marks that stay pending do no harm: a retry journals again, and the ledger counts once.
+        match tokio::time::timeout(MARKS_PATIENCE, self.counters.committed(&marks)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
+            }
+            Err(_) => warn!("could not mark {} events as durable: the counters do not answer", marks.len()),
         }
         // Whoever is answered, and whoever sees low-water pass, finds the batch under the head.
         self.queue.committed.send_replace(position);
