@@ -73,7 +73,7 @@ impl Listener {
     pub(crate) async fn subscribe(&self, filter: &str) -> SubscribeReasonCode {
         let before = self.heard.lock().unwrap().subscriptions.len();
         self.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
-        self.until(|heard| heard.subscriptions.get(before).cloned()).await
+        self.until(|heard| heard.subscriptions.get(before).copied()).await
     }
 
     /// Sends; answers what the broker said to it.

@@ -137,6 +137,7 @@ async fn call_for(client: Client, time: Duration) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "a test speaks to whoever runs it")]
 async fn who_attacks_the_port_harms_nobody_else() {
     let seconds = std::env::var("TOLLGATE_ATTACK_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
     let time = seconds.map_or(MOMENT, Duration::from_secs);

@@ -271,7 +271,7 @@ async fn an_old_connection_is_asked_to_end_and_then_cut() {
             "finished"
         })
     };
-    let endless = get(|| std::future::pending::<&'static str>());
+    let endless = get(std::future::pending::<&'static str>);
     bare.front.open(Routes::default(), Router::new().route("/slow", slow).route("/endless", endless)).await;
     let ask = async |path: &str| {
         let stream = TcpStream::connect(bare.address).await.unwrap();

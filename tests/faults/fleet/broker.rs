@@ -87,6 +87,7 @@ impl Listener {
         options.set_max_packet_size(Some(1 << 20));
         let (client, events) = AsyncClient::new(options, 4_096);
         let heard = Arc::<Mutex<Heard>>::default();
+        #[expect(clippy::disallowed_methods, reason = "the listener is aborted when its owner is dropped")]
         let task = tokio::task::spawn(listen(client.clone(), events, Arc::clone(&heard)));
         let listener = Self { heard, _client: client, task };
         let since = Instant::now();

@@ -15,7 +15,7 @@ use crate::tls::authority::Authority;
 use crate::tls::files::Files;
 use crate::tls::{handshake, health};
 
-/// The begin of a ClientHello, which says that more will come.
+/// The begin of a `ClientHello`, which says that more will come.
 const HALF_A_HELLO: [u8; 8] = [0x16, 3, 1, 2, 0, 1, 0, 1];
 const STALLED: usize = 300;
 
