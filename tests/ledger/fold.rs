@@ -83,7 +83,11 @@ async fn stores_that_fail_between_steps_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn what_a_failing_ledger_left_behind_is_recovered_by_the_next() {
-    for (seed, directory) in (1..=6).flat_map(|seed| places().into_iter().map(move |place| (seed, place))) {
+    // In a database the other's lease runs out first, which takes seconds.
+    let in_database = |seed| if seed <= 2 { usize::MAX } else { 1 };
+    let cases =
+        (1..=6).flat_map(|seed| places().into_iter().take(in_database(seed)).map(move |at| (seed, at)));
+    for (seed, directory) in cases {
         let luck = Luck::new(seed);
         luck.end();
         let desk = Desk::flaky(directory.path(), open_plan(), &luck).await;
@@ -94,6 +98,6 @@ async fn what_a_failing_ledger_left_behind_is_recovered_by_the_next() {
         }
         // It ends in the middle of whatever it is doing, and never learns how far it came.
         let desk = desk.drop_and_open(directory.path()).await;
-        check(&desk.account().await.totals, seed);
+        check(&desk.account_at_last().await.totals, seed);
     }
 }

@@ -18,7 +18,7 @@ const CANARY: &str = "canary-7f3a91";
 fn at(address: &str) -> MongoConfig {
     MongoConfig {
         uri: Some(format!("mongodb://somebody:{CANARY}@{address}").into()),
-        selection_timeout_ms: NonZeroU32::new(300).unwrap(),
+        selection_timeout_ms: NonZeroU32::new(300).expect("it is not zero"),
         ..MongoConfig::default()
     }
 }
@@ -32,7 +32,7 @@ fn all_words(error: &ConnectError) -> String {
     let mut words = format!("{error:?} {error:#?} {error}");
     let mut source = error.source();
     while let Some(cause) = source {
-        write!(words, " {cause} {cause:?}").unwrap();
+        write!(words, " {cause} {cause:?}").expect("text takes more");
         source = cause.source();
     }
     words
