@@ -9,10 +9,12 @@ use crate::ledger::record::{
 use crate::ledger::record::{Record, Usage};
 use crate::ledger::stamp::Position;
 use crate::ledger::sums::Sums;
-use crate::time::{HOUR, Timestamp};
+use crate::time::{DAY, HOUR, Timestamp};
 
 /// Counters that are kept before those that are wholly free are looked for and forgotten.
 const WINDOWS_CLEAN: usize = 64;
+/// How long a closed grant is remembered after its expiry, in microseconds: as long as a recorded call may be late (rule R).
+const CLOSED_KEPT: i64 = 35 * DAY;
 
 /// The account of one tenant: one document.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -114,8 +116,8 @@ pub struct HoldAccount {
     /// Whether a settlement may be above the hold.
     #[prost(bool, tag = "6")]
     pub excess_allowed: bool,
-    /// Its end came from another slot before its beginning or one of its extensions. The reservation is over, and is
-    /// forgotten when all that its end freed or paid was held.
+    /// It has ended, and something of it may still come from another slot: its beginning, or an extension. That holds
+    /// nothing any more.
     #[prost(bool, tag = "7")]
     pub ended: bool,
     /// The counters' epoch and number of the decision that fixed its expiry: an extension may shorten its life too.
@@ -124,9 +126,9 @@ pub struct HoldAccount {
     /// See `counter_epoch`.
     #[prost(uint64, tag = "9")]
     pub number: u64,
-    /// What its end freed or paid, in micro-credits, where `ended`.
+    /// When it ended, where `ended`.
     #[prost(int64, tag = "10")]
-    pub ended_micros: i64,
+    pub ended_at_micros: i64,
     /// An extension came from another slot before its beginning.
     #[prost(bool, tag = "11")]
     pub unopened: bool,
@@ -211,7 +213,7 @@ impl Account {
         match &record.body {
             Some(Body::Usage(usage)) => self.use_up(record, usage),
             Some(Body::Extension(extension)) => self.extend(extension, record),
-            Some(Body::End(end)) => self.end(end),
+            Some(Body::End(end)) => self.end(end, record.at_micros),
             Some(Body::Grant(grant)) => self.post(grant, record.at_micros),
             Some(Body::Breakage(breakage)) => self.close(breakage),
             Some(Body::Completion(_) | Body::Refusal(_)) | None => {}
@@ -222,12 +224,19 @@ impl Account {
     pub fn clean(&mut self) {
         let now = self.decided_at_micros;
         self.grants.retain(|grant| {
-            let over = grant.closed || grant.expires_at_micros.is_none();
+            let over = match grant.expires_at_micros {
+                None => true,
+                // What was spooled may still name it, and must not find it open again.
+                Some(expired_at) => grant.closed && expired_at.saturating_add(CLOSED_KEPT) <= now,
+            };
             grant.remaining_micros != 0 || grant.held_micros != 0 || !over
         });
-        // An extension that held nothing more, and came after the end of its reservation, has nothing to wait for.
-        self.holds
-            .retain(|hold| !hold.unopened || hold.expires_at_micros.saturating_add(HOUR) > now || hold.ended);
+        // After an hour nothing of a reservation that has ended is on its way any more, nor the beginning of one that has not
+        // begun: its extension came after its end.
+        self.holds.retain(|hold| {
+            let last = if hold.ended { hold.ended_at_micros } else { hold.expires_at_micros };
+            hold.lives() || last.saturating_add(HOUR) > now
+        });
         if self.windows.len() > WINDOWS_CLEAN {
             // An hour of grace: the clock may step back, and the counters prune for themselves.
             self.windows.retain(|window| match window.kind() {
@@ -249,11 +258,14 @@ impl Account {
         }
         self.enter_period(usage.period_start_micros, usage.period_end_micros);
         let Some(hold) = &usage.hold else {
-            self.debit(&usage.burns);
+            self.debit(&usage.burns, usage.period_start_micros);
             return self.go_over(usage.overage_micros, usage.period_start_micros);
         };
-        self.hold_back(&usage.burns);
         let place = self.place_of(&hold.reservation);
+        if self.holds[place].ended {
+            return;
+        }
+        self.hold_back(&usage.burns);
         let known = &mut self.holds[place];
         known.unopened = false;
         known.event_id.clone_from(&usage.event.id);
@@ -262,40 +274,54 @@ impl Account {
         // What it took first is paid first, also where an extension was absorbed before it.
         known.burns.splice(0..0, usage.burns.iter().cloned());
         known.expire(hold.expires_at_micros, record);
-        self.forget_if_over(place);
     }
 
     fn extend(&mut self, extension: &Extension, record: &Record) {
-        self.hold_back(&extension.burns);
         let place = self.place_of(&extension.reservation);
+        if self.holds[place].ended {
+            return;
+        }
+        self.hold_back(&extension.burns);
         let known = &mut self.holds[place];
         known.burns.extend(extension.burns.iter().cloned());
         known.expire(extension.expires_at_micros, record);
-        self.forget_if_over(place);
     }
 
-    fn end(&mut self, end: &End) {
-        for burn in &end.paid {
+    /// An end is net: what it paid is paid, and nothing is held any more, whatever of the reservation was absorbed before.
+    /// An extension that the counters had and the journal never got is freed by nobody's credits.
+    fn end(&mut self, end: &End, at_micros: i64) {
+        let place = self.place_of(&end.reservation);
+        let mut held = std::mem::take(&mut self.holds[place].burns);
+        let is_whole = !self.holds[place].unopened
+            && total(&held) >= total(&end.paid).saturating_add(total(&end.released));
+        for burn in &held {
             let grant = self.grant_mut(&burn.grant);
             grant.held_micros = grant.held_micros.saturating_sub(burn.micros);
-            self.debited_micros = self.debited_micros.saturating_add(burn.micros);
         }
-        for burn in &end.released {
+        for burn in &end.paid {
+            let paid = take_from(&mut held, burn);
+            self.debited_micros = self.debited_micros.saturating_add(paid);
+            let rest = burn.micros.saturating_sub(paid);
+            if rest > 0 {
+                self.debit(&[GrantBurn { grant: burn.grant.clone(), micros: rest }], end.period_start_micros);
+            }
+        }
+        for burn in held.iter().filter(|burn| burn.micros > 0) {
             let grant = self.grant_mut(&burn.grant);
-            grant.held_micros = grant.held_micros.saturating_sub(burn.micros);
             if grant.closed {
                 self.breakage_micros = self.breakage_micros.saturating_add(burn.micros);
             } else {
                 grant.remaining_micros = grant.remaining_micros.saturating_add(burn.micros);
             }
         }
-        self.debit(&end.excess);
+        self.debit(&end.excess, end.period_start_micros);
         self.go_over(end.overage_micros, end.period_start_micros);
-        let place = self.place_of(&end.reservation);
+        if is_whole {
+            self.holds.swap_remove(place);
+            return;
+        }
         let known = &mut self.holds[place];
-        known.ended = true;
-        known.ended_micros = total(&end.paid).saturating_add(total(&end.released));
-        self.forget_if_over(place);
+        (known.ended, known.unopened, known.ended_at_micros) = (true, false, at_micros);
     }
 
     /// Where the reservation stands; a new place if this is the first that is heard of it.
@@ -305,15 +331,6 @@ impl Account {
             self.holds.push(HoldAccount { reservation, unopened: true, ..HoldAccount::default() });
             self.holds.len().saturating_sub(1)
         })
-    }
-
-    /// A reservation is over when it has begun and ended, and all that its end freed or paid was absorbed as held: only
-    /// the sum tells, because its records may come from several slots in any order.
-    fn forget_if_over(&mut self, place: usize) {
-        let hold = &self.holds[place];
-        if hold.ended && !hold.unopened && total(&hold.burns) == hold.ended_micros {
-            self.holds.swap_remove(place);
-        }
     }
 
     fn post(&mut self, posted: &GrantPosted, at_micros: i64) {
@@ -334,9 +351,14 @@ impl Account {
         self.breakage_micros = self.breakage_micros.saturating_add(left);
     }
 
-    fn debit(&mut self, burns: &[GrantBurn]) {
+    /// What a grant no longer covers is overage (rule S): its time is over, and what was left of it is breakage.
+    fn debit(&mut self, burns: &[GrantBurn], period_start_micros: i64) {
         for burn in burns {
             let grant = self.grant_mut(&burn.grant);
+            if grant.closed {
+                self.go_over(burn.micros, period_start_micros);
+                continue;
+            }
             grant.remaining_micros = grant.remaining_micros.saturating_sub(burn.micros);
             self.debited_micros = self.debited_micros.saturating_add(burn.micros);
         }
@@ -433,6 +455,17 @@ impl HoldAccount {
             (self.counter_epoch, self.number) = (record.counter_epoch, record.number);
         }
     }
+}
+
+/// Takes what there is of a burn out of what is held; answers how much that was.
+fn take_from(held: &mut [GrantBurn], burn: &GrantBurn) -> i64 {
+    let mut rest = burn.micros;
+    for held in held.iter_mut().filter(|held| held.grant == burn.grant) {
+        let taken = held.micros.min(rest);
+        held.micros = held.micros.saturating_sub(taken);
+        rest = rest.saturating_sub(taken);
+    }
+    burn.micros.saturating_sub(rest)
 }
 
 fn total(burns: &[GrantBurn]) -> i64 {
@@ -567,5 +600,43 @@ mod tests {
                 "{order:?}: what it took first"
             );
         }
+    }
+
+    #[test]
+    fn an_extension_that_never_became_durable_is_freed_by_nobodys_credits() {
+        // The counters held 6 and 3 more; the journal has the 6, and an end that paid 7 and freed 2.
+        let life = life();
+        for order in orders(&[0, 1, 4]) {
+            let mut account = Account::default();
+            for place in &order {
+                account.absorb(&life[*place]);
+            }
+            let sums = (account.balance_micros(), account.held_micros(), account.debited_micros);
+            assert_eq!(sums, (13, 0, 7), "{order:?}");
+            account.decided_at_micros = HOUR + 1;
+            account.clean();
+            assert_eq!(account.holds, [], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_its_grant_was_closed_is_overage() {
+        let grant = GrantPosted {
+            id: "g".to_owned(),
+            micros: 20,
+            expires_at_micros: Some(100),
+            ..GrantPosted::default()
+        };
+        let late = Usage { event: Event::default(), burns: burned(4), ..Usage::default() };
+        let mut account = Account::default();
+        account.absorb(&record((0, 0), Body::Grant(grant)));
+        account.absorb(&record((0, 0), Body::Breakage(Breakage { grant: "g".to_owned() })));
+        account.clean();
+        account.absorb(&record((1, 1), Body::Usage(late)));
+        let sums = (account.balance_micros(), account.breakage_micros, account.overage_micros);
+        assert_eq!((sums, account.debited_micros), ((0, 20, 4), 0));
+        account.decided_at_micros = CLOSED_KEPT + 101;
+        account.clean();
+        assert_eq!(account.grants, []);
     }
 }

@@ -194,7 +194,7 @@ impl Loader {
     }
 
     /// Tells the counters of a grant that the wallet has, as it stands there: by its id, so that they may know it already.
-    async fn tell(&self, tenant: &Arc<str>, id: &str) -> Result<(), LoadError> {
+    pub(crate) async fn tell(&self, tenant: &Arc<str>, id: &str) -> Result<(), LoadError> {
         for _ in 0..TELLS_MAX {
             let account = self.parts.accounts.get(tenant).await?.account;
             let Some(kept) = account.grant(id).filter(|kept| !kept.closed) else { return Ok(()) };

@@ -10,13 +10,13 @@ use tracing::info;
 use crate::gate::counters::Correction;
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
-use crate::ledger::account::{Account, WindowAccount};
+use crate::ledger::account::{Account, GrantAccount, WindowAccount};
 use crate::ledger::cuts::Cuts;
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::progress::Late;
 use crate::ledger::slots::CLOCK_ERROR;
 use crate::ledger::stamp::Positions;
-use crate::time::{MINUTE, SECOND, Timestamp};
+use crate::time::{SECOND, Timestamp};
 
 mod above;
 
@@ -32,8 +32,6 @@ const PENDING_MAX: i64 = 10 * SECOND;
 const WAIT_MAX: Duration = Duration::from_secs(40);
 /// Tenants that are looked at together: each look waits for the low-water time once.
 const TENANTS_MAX: usize = 500;
-/// After this long whoever posted the end of a reservation will not tell the counters of it any more.
-const UNTOLD_MAX: i64 = MINUTE;
 
 /// Compares the counters of suspected tenants with the ledger.
 #[derive(Debug)]
@@ -120,17 +118,19 @@ impl Reconciler {
         above: &Account,
     ) -> Result<(), LoadError> {
         let now = self.parts.counters.now();
-        let untold = untold(state, account, now);
-        if !untold.is_empty() {
-            // The wallet has what a reservation held, and the counters do not know yet. Whoever posted its end tells them;
-            // if that process has died, this one does. Then the two are compared again.
-            let late = |(_, expires_at): &(Arc<str>, Timestamp)| expires_at.plus(UNTOLD_MAX) <= now;
-            let late = untold.into_iter().filter(late).map(|(id, _)| id).collect::<Vec<_>>();
-            if !late.is_empty() {
-                self.parts.counters.expired(tenant, &late, &[]).await?;
-            }
+        let over = over(state, account, above);
+        if !over.is_empty() {
+            // Whoever posted the end of a reservation has not told the counters yet, or has died; or its beginning never
+            // became durable. Then the two are compared again.
+            self.parts.counters.expired(tenant, &over, &[]).await?;
             self.cuts.suspect(tenant);
             return Ok(());
+        }
+        for kept in &account.grants {
+            let serves = !kept.closed && kept.expires_at_micros.is_none_or(|at| at > now.micros());
+            if serves && !state.grants.iter().any(|grant| *grant.id == *kept.id) {
+                self.loader.tell(tenant, &kept.id).await?;
+            }
         }
         let correction = difference(state, account, above, now);
         if correction.counters.is_empty() && correction.grants.is_empty() {
@@ -165,11 +165,15 @@ fn drift(correction: &Correction) -> Drift {
     }
 }
 
-/// Reservations that have ended by time in the ledger, and live in the counters; with their expiry.
-fn untold(state: &State, account: &Account, now: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
-    let living = state.reservations.iter().filter(|(_, held)| held.ended.is_none() && held.expires_at <= now);
-    let untold = living.filter(|(id, _)| account.hold(id).is_none());
-    untold.map(|(id, held)| (Arc::clone(id), held.expires_at)).collect()
+/// Reservations that live in the counters, and that the ledger does not know or knows to have ended. All that was decided up
+/// to the counters' number is in it.
+fn over(state: &State, account: &Account, above: &Account) -> Vec<Arc<str>> {
+    let living = state.reservations.iter().filter(|(_, held)| held.ended.is_none());
+    let over = living.filter(|(id, _)| {
+        let ended_above = above.holds.iter().any(|hold| *hold.reservation == ***id);
+        account.hold(id).is_none() && !ended_above
+    });
+    over.map(|(id, _)| Arc::clone(id)).collect()
 }
 
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.
@@ -190,13 +194,21 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
     }
     for grant in &state.grants {
         let Some(kept) = account.grant(&grant.id).filter(|kept| !kept.closed) else { continue };
-        let spent_above = above.grant(&grant.id).map_or(0, |above| above.remaining_micros);
-        let micros = kept.remaining_micros.saturating_sub(spent_above).saturating_sub(grant.remaining_micros);
+        // What living reservations hold is compared with it: a hold that never became durable is no difference while it lives.
+        let held = state.held().filter(|burn| burn.grant == grant.id).map(|burn| burn.micros);
+        let counted = held.fold(grant.remaining_micros, i64::saturating_add);
+        let spent_above = above.grant(&grant.id).map_or(0, owned);
+        let micros = owned(kept).saturating_sub(spent_above).saturating_sub(counted);
         if micros != 0 {
             correction.grants.push((Arc::clone(&grant.id), micros));
         }
     }
     correction
+}
+
+/// What is left of a grant, free or held.
+const fn owned(grant: &GrantAccount) -> i64 {
+    grant.remaining_micros.saturating_add(grant.held_micros)
 }
 
 /// Whether a fixed window will not end before it is corrected: the next one must not be given what this one is due.
