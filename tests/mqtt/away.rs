@@ -17,6 +17,10 @@ async fn hear_all(auditor: &Listener, kept: &[String]) -> Vec<Message> {
     let wanted: HashSet<_> = kept.iter().map(String::as_str).collect();
     let messages = auditor
         .until(|heard| {
+            // Not before there can be enough.
+            if heard.messages.len() < kept.len() {
+                return None;
+            }
             let events: HashSet<_> =
                 heard.messages.iter().map(|message| message.text("/data/event_id")).collect();
             wanted.is_subset(&events).then(|| heard.messages.clone())
