@@ -100,13 +100,13 @@ impl Ingest {
         Ok(caller)
     }
 
-    /// Counts a refusal, and says so now and then. A tenant's name is the sender's word: it is quoted.
+    /// Counts a refusal, and says so now and then. The tenant and the problem are the sender's words: they are quoted.
     fn refused(&self, reason: &'static str, tenant: &str, problem: &str) {
         counter!(INGESTED, "result" => reason).increment(1);
         let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
         if spoken.is_none_or(|spoken| spoken.elapsed() >= SPEAK) {
             *spoken = Some(Instant::now());
-            warn!(?tenant, reason, "usage from the broker is refused, for {tenant:?}: {problem}");
+            warn!(?tenant, reason, "usage from the broker is refused, for {tenant:?}: {problem:?}");
         }
     }
 }

@@ -111,19 +111,23 @@ impl Listener {
         self.until(|heard| heard.messages.iter().find(|message| wanted(message)).cloned()).await
     }
 
-    /// Waits until `answer` has one.
+    /// Waits until `answer` has one. It is given up when nothing more comes: a broker that saves each message takes its
+    /// time over thousands.
     pub(crate) async fn until<T>(&self, answer: impl Fn(&Heard) -> Option<T>) -> T {
-        let began = Instant::now();
+        let (mut since, mut count) = (Instant::now(), 0);
         loop {
-            let heard = answer(&self.heard.lock().unwrap());
+            let (heard, now) = {
+                let heard = self.heard.lock().unwrap();
+                (answer(&heard), heard.messages.len())
+            };
             if let Some(heard) = heard {
                 return heard;
             }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "it did not come; there was {:#?}",
-                self.heard.lock().unwrap()
-            );
+            if now > count {
+                (since, count) = (Instant::now(), now);
+            }
+            let last = || self.messages().pop();
+            assert!(since.elapsed() < PATIENCE, "it did not come; there were {now}, the last {:#?}", last());
             tokio::time::sleep(POLL).await;
         }
     }

@@ -1,19 +1,37 @@
 //! How a server begins: a broker that does not let it in ends the start, one that is away does not.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::broker::{AUDITOR, Broker, free_port};
 use crate::listener::Listener;
 use crate::server::{Server, command, settings};
+
+/// How long a start that fails may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
 
 /// What a server says that does not start with these settings.
 fn refused(settings: &[(&'static str, String)]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let mut command = command(directory.path(), settings);
     command.arg("--listen").arg(format!("127.0.0.1:{}", free_port()));
-    let ended = command.stdout(Stdio::null()).output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(!ended.status.success(), "{said}");
+    let log = directory.path().join("log");
+    command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if began.elapsed() > PATIENCE => break None,
+            None => std::thread::sleep(POLL),
+        }
+    };
+    // One that starts all the same must not outlive the test.
+    drop(child.kill());
+    child.wait().unwrap();
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(status.is_some_and(|status| !status.success()), "{said}");
     said
 }
 
