@@ -130,12 +130,16 @@ impl<S: Subject> Run<S> {
         loop {
             let verdict = self.judge(witness).await;
             let may_heal = !verdict.is_clean() && (verdict.is_only_about_counters() || self.may_be_shipped());
-            let patience = if self.mutant.is_none() { REST_PATIENCE } else { S::RECONCILED };
-            if !may_heal || since.elapsed() > patience {
+            if !may_heal || since.elapsed() > self.patience() {
                 return verdict;
             }
             tokio::time::sleep(REST_POLL).await;
         }
+    }
+
+    /// How long to wait for rest: whoever breaks a promise may never come to it.
+    fn patience(&self) -> Duration {
+        if self.mutant.is_none() { REST_PATIENCE } else { S::RECONCILED }
     }
 
     /// Whether a replica may still have something that is in no journal: nobody but itself can wait for that (rule E).
@@ -206,7 +210,7 @@ impl<S: Subject> Run<S> {
     async fn wait_for_holds(&self) {
         let (since, witness) = (Instant::now(), self.a_witness());
         for tenant in self.driver.tenants().plans.keys() {
-            while since.elapsed() < REST_PATIENCE {
+            while since.elapsed() < self.patience() {
                 match evidence::wallet(&witness, tenant).await {
                     Ok(wallet) if wallet.held_micros == 0 => break,
                     Ok(_) | Err(_) => tokio::time::sleep(REST_POLL).await,

@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
         trace::link(&span, entries.iter().map(|entry| &entry.origin));
         let append = async {
             match self.spool {
-                Some(_) => within(JOURNAL_PATIENCE, self.journal.append(batch.clone())).await,
+                Some(_) => within(JOURNAL_PATIENCE, self.put(batch.clone())).await,
                 None => self.patiently(batch.clone(), &mut entries).await,
             }
         };
@@ -113,7 +113,6 @@ impl<'a> Writer<'a> {
         failpoint::reached(Point::AfterAppend);
         match (appended, self.spool) {
             (Ok(()), _) => {}
-            (Err(JournalError::Taken(_)), _) if failpoint::is(Mutant::NoSeal) => {}
             (Err(failure @ JournalError::Store(_)), Some(spool)) => {
                 warn!(error = %failure, "the journal cannot be written, and records are spooled: {}", chain(&failure));
                 return self.begin_to_spool(spool, batch, entries).await;
@@ -139,6 +138,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    async fn put(&self, batch: Batch) -> Result<(), JournalError> {
+        match self.journal.append(batch).await {
+            Err(JournalError::Taken(_)) if failpoint::is(Mutant::NoSeal) => Ok(()),
+            appended => appended,
+        }
+    }
+
     fn next_batch(&self, records: Bytes) -> Batch {
         let head = self.queue.head();
         let position = crate::ledger::stamp::Position { batch: head.batch.saturating_add(1), ..head };
@@ -147,7 +153,7 @@ impl<'a> Writer<'a> {
 
     /// Waits for the append to the end, but lets its callers go when it takes too long: its fate is unknown to them.
     async fn patiently(&self, batch: Batch, entries: &mut [Entry]) -> Result<(), JournalError> {
-        let mut append = std::pin::pin!(self.journal.append(batch));
+        let mut append = std::pin::pin!(self.put(batch));
         match tokio::time::timeout(PATIENCE, &mut append).await {
             Ok(appended) => appended,
             Err(_) => {
@@ -230,7 +236,7 @@ impl<'a> Writer<'a> {
     async fn ship_some(&mut self) -> Result<(), JournalError> {
         let until = Instant::now() + SHIP_SLICE;
         if let Some(Doubtful { batch, ticket }) = self.doubtful.clone() {
-            within(SHIP_PATIENCE, self.journal.append(batch.clone())).await?;
+            within(SHIP_PATIENCE, self.put(batch.clone())).await?;
             self.shipped(&batch)?;
             if let (Some(spool), Some(ticket)) = (self.spool, ticket) {
                 spool.forget(ticket).await.map_err(unusable)?;
@@ -242,7 +248,7 @@ impl<'a> Writer<'a> {
         {
             let batch = self.next_batch(front.records);
             self.doubtful = Some(Doubtful { batch: batch.clone(), ticket: Some(front.ticket) });
-            within(SHIP_PATIENCE, self.journal.append(batch.clone())).await?;
+            within(SHIP_PATIENCE, self.put(batch.clone())).await?;
             self.shipped(&batch)?;
             spool.forget(front.ticket).await.map_err(unusable)?;
         }

@@ -8,6 +8,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::harm::Harm;
 use super::{Setup, cycles, expect_clean};
@@ -64,7 +65,8 @@ async fn kept(run: &Run<super::Fleet>) -> BTreeSet<Name> {
 struct Listener {
     heard: Arc<Mutex<Heard>>,
     _client: AsyncClient,
-    task: tokio::task::JoinHandle<()>,
+    /// Ends with its owner.
+    _task: JoinSet<()>,
 }
 
 #[derive(Debug, Default)]
@@ -87,9 +89,9 @@ impl Listener {
         options.set_max_packet_size(Some(1 << 20));
         let (client, events) = AsyncClient::new(options, 4_096);
         let heard = Arc::<Mutex<Heard>>::default();
-        #[expect(clippy::disallowed_methods, reason = "the listener is aborted when its owner is dropped")]
-        let task = tokio::task::spawn(listen(client.clone(), events, Arc::clone(&heard)));
-        let listener = Self { heard, _client: client, task };
+        let mut task = JoinSet::new();
+        task.spawn(listen(client.clone(), events, Arc::clone(&heard)));
+        let listener = Self { heard, _client: client, _task: task };
         let since = Instant::now();
         while !listener.heard().is_subscribed {
             assert!(since.elapsed() < PATIENCE, "the broker does not answer");
@@ -119,12 +121,6 @@ impl Listener {
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

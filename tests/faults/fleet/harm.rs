@@ -9,7 +9,7 @@ use tollgate::time::{Clock as _, SystemClock};
 use super::network::Store;
 use super::{Fleet, REPLICAS};
 use crate::evidence::Gap;
-use crate::history::{Blind, Blindness, Span};
+use crate::history::{Blind, Blindness, Span, Way};
 use crate::run::Run;
 use crate::say;
 use crate::workload::Operation;
@@ -20,6 +20,8 @@ const LEASE: Duration = Duration::from_millis(5_600);
 const BALANCER_LOOKS: Duration = Duration::from_millis(500);
 /// How long a replica may take to see that its slot is another's, and to end.
 const END_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a replica may go on that does not heed what it should.
+const MUTANT_LIVES: Duration = Duration::from_secs(3);
 /// Until every replica is connected again to a store that was away.
 const CONNECTED: Duration = Duration::from_secs(3);
 /// After a slot was taken up, until counters are corrected by what it left.
@@ -89,11 +91,15 @@ impl Run<Fleet> {
         self.send_again();
     }
 
-    /// Some callers that were not answered do not come back: what was charged for them must be given back.
+    /// Some callers that were not answered do not come back: what was charged for them must be given back. Not those that
+    /// reserved: what they hold is held until its time is over.
     fn give_up_some(&mut self) {
         let mut state = self.driver.state();
         let (mut calls, others): (Vec<_>, Vec<_>) =
-            state.unanswered.drain(..).partition(|operation| matches!(operation, Operation::Call(_)));
+            state.unanswered.drain(..).partition(|operation| match operation {
+                Operation::Call(plan) => matches!(plan.way, Way::Decide | Way::Record),
+                _ => false,
+            });
         calls.truncate(calls.len() / 2);
         state.unanswered = others;
         state.unanswered.append(&mut calls);
@@ -156,7 +162,7 @@ impl Run<Fleet> {
         // Whoever wakes up finds callers at its door.
         self.subject.avoid(replica, false);
         self.subject.resume(replica);
-        let patience = if self.mutant.is_none() { END_PATIENCE } else { BALANCER_LOOKS };
+        let patience = if self.mutant.is_none() { END_PATIENCE } else { MUTANT_LIVES };
         self.subject.replicas[replica].wait_for_end(patience).await;
         if self.mutant.is_none() {
             let has_ended = self.subject.replicas[replica].has_ended();

@@ -1,5 +1,7 @@
 //! The checker of fleets is tested: replicas that break a promise on purpose must be found out.
 
+use std::time::Instant;
+
 use super::Setup;
 use super::harm::Harm;
 use crate::run::Run;
@@ -10,14 +12,15 @@ const ROUNDS_MAX: u64 = 6;
 
 /// Runs a fleet with a fault until the promise is seen to be broken.
 async fn is_found(mutant: &'static str, harm: Harm, promise: Promise) {
-    let seed = seed();
+    let (seed, since) = (seed(), Instant::now());
     let setup = Setup { mutant: Some(mutant), ..Setup::CALM };
     let Some(mut run) = Run::of_fleet(seed, setup).await else { return };
     for round in 1..=ROUNDS_MAX {
         run.harmed(harm).await;
         let verdict = run.verdict().await;
         if verdict.breaks(promise) {
-            say(&format!("{mutant} was found in a fleet in round {round}"));
+            let seconds = since.elapsed().as_secs();
+            say(&format!("{mutant} was found in a fleet in round {round}, after {seconds} s"));
             return;
         }
     }
