@@ -1,4 +1,4 @@
-//! Requests and answers that are lost on the way: what became of them is found out, or may be asked for again.
+//! Requests and answers that are lost or late on the way: what became of them is found out, or may be asked for again.
 
 use prost::bytes::Bytes;
 use tollgate::adapters::mongo::documents::MongoDocuments;
@@ -134,4 +134,27 @@ async fn replacement_whose_answer_is_lost_has_changed_its_revision() {
         rollups.replace(vec![rollup(revision)]).await.expect_err("its answer is lost");
         assert_eq!(rollups.replace(vec![rollup(revision)]).await.unwrap(), [false]);
     }
+}
+
+#[tokio::test]
+async fn amendment_that_comes_while_its_row_joins_the_others_is_counted_with_it() {
+    let Some(config) = config() else { return };
+    let proxy = Proxy::before(port(&config)).await;
+    let slow = MongoEvents::open(&connect(&through(&config, proxy.port)).await).await.unwrap();
+    let quick = MongoEvents::open(&connect(&config).await).await.unwrap();
+    quick.amend(vec![amendment(11, 1)]).await.unwrap();
+    proxy.lose(Loss::Time, "$set", 1);
+    let join = slow.insert(vec![row(1)]);
+    let amend = async {
+        while proxy.left() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let amended = quick.amend(vec![amendment(12, 1)]).await;
+        proxy.let_go();
+        amended
+    };
+    let (joined, amended) = tokio::join!(join, amend);
+    assert!(amended.unwrap()[0].target.is_none(), "the row was not there");
+    let early: Vec<_> = joined.unwrap()[0].early.iter().map(|early| early.key.0).collect();
+    assert_eq!(early, [11, 12]);
 }

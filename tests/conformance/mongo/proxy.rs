@@ -1,4 +1,4 @@
-//! A connection between a client and the server that loses requests or answers when it is told to.
+//! A connection between a client and the server that loses or holds back what it is told to.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tollgate::tasks::Tasks;
 
 /// What is lost of the next messages that hold a word.
@@ -15,6 +16,8 @@ pub(super) enum Loss {
     Request,
     /// It is done, and the answer never arrives.
     Answer,
+    /// Nothing: the request waits until it is let go.
+    Time,
 }
 
 /// A proxy, on a port of its own. It ends with its runtime.
@@ -28,14 +31,18 @@ pub(super) struct Proxy {
 struct Plan {
     word: Mutex<(String, Loss)>,
     left: AtomicU32,
+    go: Notify,
 }
 
 impl Proxy {
     pub(super) async fn before(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let plan =
-            Arc::new(Plan { word: Mutex::new((String::new(), Loss::Answer)), left: AtomicU32::new(0) });
+        let plan = Arc::new(Plan {
+            word: Mutex::new((String::new(), Loss::Answer)),
+            left: AtomicU32::new(0),
+            go: Notify::new(),
+        });
         let plans = Arc::clone(&plan);
         let tasks = Tasks::default();
         let connections = tasks.clone();
@@ -57,6 +64,11 @@ impl Proxy {
         self.plan.left.store(count, Ordering::SeqCst);
     }
 
+    /// Lets go what was held back.
+    pub(super) fn let_go(&self) {
+        self.plan.go.notify_one();
+    }
+
     /// How many have not come yet.
     pub(super) fn left(&self) -> u32 {
         self.plan.left.load(Ordering::SeqCst)
@@ -71,6 +83,9 @@ async fn carry(mut client: TcpStream, server: u16, plan: &Plan) -> std::io::Resu
         let loss = plan.take(&request);
         if loss == Some(Loss::Request) {
             return Ok(());
+        }
+        if loss == Some(Loss::Time) {
+            plan.go.notified().await;
         }
         server.write_all(&request).await?;
         let answer = message(&mut server).await?;
