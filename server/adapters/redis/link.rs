@@ -5,9 +5,9 @@
 //! server's. While there is none, calls fail at once; one attempt each 100 ms looks whether the server is back.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, AsyncConnectionConfig, Client, ErrorKind, ServerErrorKind, Value};
@@ -37,12 +37,15 @@ pub(super) struct Link {
     live: Mutex<Option<Live>>,
     is_connecting: AtomicBool,
     in_flight: Semaphore,
+    made: Instant,
 }
 
 #[derive(Clone)]
 struct Live {
     connection: MultiplexedConnection,
     identity: Arc<str>,
+    /// When anything was heard last, in microseconds since the link was made.
+    heard: Arc<AtomicU64>,
 }
 
 /// What to do with a tenant's key.
@@ -117,6 +120,7 @@ impl Link {
             live: Mutex::default(),
             is_connecting: AtomicBool::new(false),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
+            made: Instant::now(),
         })
     }
 
@@ -134,7 +138,8 @@ impl Link {
             let loaded = kind.script().load_async(&mut connection).await;
             loaded.map_err(|error| RedisError::of(&error, "SCRIPT LOAD"))?;
         }
-        *self.lock() = Some(Live { connection: connection.clone(), identity });
+        let heard = Arc::new(AtomicU64::new(self.age()));
+        *self.lock() = Some(Live { connection: connection.clone(), identity, heard });
         Ok(connection)
     }
 
@@ -175,6 +180,7 @@ impl Link {
             }
             (answered, _) => answered?,
         };
+        live.heard.store(self.age(), Ordering::Relaxed);
         Ok(Answered { identity: live.identity, values })
     }
 
@@ -191,18 +197,18 @@ impl Link {
                 live.connection.send_packed_commands(&commands, 0, 2).await
             }
         };
-        let values = sent.map_err(|error| self.failed(live, error))?;
+        let values = sent.map_err(|error| self.failed(live, order.patience, error))?;
         let refused = values.iter().find_map(|value| match value {
             Value::ServerError(error) => Some(error.clone()),
             _ => None,
         });
         match refused {
-            Some(error) => Err(self.failed(live, error.into())),
+            Some(error) => Err(self.failed(live, order.patience, error.into())),
             None => Ok(values),
         }
     }
 
-    fn failed(self: &Arc<Self>, live: &Live, error: redis::RedisError) -> LinkError {
+    fn failed(self: &Arc<Self>, live: &Live, patience: Duration, error: redis::RedisError) -> LinkError {
         if is(&error, ServerErrorKind::Moved)
             && let Some((address, _)) = error.redirect_node()
         {
@@ -217,8 +223,17 @@ impl Link {
             }
             return LinkError::Refused(error);
         }
-        self.lost(live);
+        // One answer that is late says little while others come: they would all be lost with the connection.
+        let silence = Duration::from_micros(self.age().saturating_sub(live.heard.load(Ordering::Relaxed)));
+        if !error.is_timeout() || silence >= patience {
+            self.lost(live);
+        }
         LinkError::Lost(error)
+    }
+
+    /// Microseconds since the link was made.
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Lets go the connection, if it is still the one in use, and makes another.
