@@ -12,3 +12,4 @@ pub mod events;
 mod failure;
 pub mod journal;
 pub mod rollups;
+pub mod settings;

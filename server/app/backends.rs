@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::adapters::guarded::GuardedCounters;
 use crate::adapters::memory::counters::MemoryCounters;
+use crate::adapters::mongo;
 use crate::adapters::mongo::connect::{ConnectError, MongoStore};
 use crate::adapters::mongo::documents::MongoDocuments;
 use crate::adapters::mongo::events::MongoEvents;
@@ -24,7 +25,7 @@ use crate::adapters::sqlite::events::SqliteEvents;
 use crate::adapters::sqlite::journal::SqliteJournal;
 use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::app::StartError;
-use crate::config::Config;
+use crate::config::{Config, MongoConfig};
 use crate::gate::counters::Counters;
 use crate::gate::fallback::Fallback;
 use crate::ledger::works::Stores;
@@ -67,7 +68,8 @@ pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, 
     }
     shared_wholly(config)?;
     let spool = FileSpool::open(&directory.join(SPOOL), config.data.spool_bytes_max.get()).await?;
-    let connect = || MongoStore::connect(&config.mongodb);
+    let settings = mongo_settings(&config.mongodb);
+    let connect = || MongoStore::connect(&settings);
     let store = when_there("MongoDB", config, connect, ConnectError::is_passing).await?;
     Ok(Stores {
         journal: Arc::new(MongoJournal::new(&store)),
@@ -76,6 +78,18 @@ pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, 
         rollups: Arc::new(MongoRollups::new(&store)),
         documents: Arc::new(MongoDocuments::new(&store)),
     })
+}
+
+fn mongo_settings(config: &MongoConfig) -> mongo::settings::Settings {
+    mongo::settings::Settings {
+        uri: config.uri.clone(),
+        database: config.database.clone(),
+        ca_file: config.ca_file.clone(),
+        connections_max: config.connections_max,
+        selection_timeout_ms: config.selection_timeout_ms,
+        operation_timeout_ms: config.operation_timeout_ms,
+        majority_timeout_ms: config.majority_timeout_ms,
+    }
 }
 
 /// Opens the counters: this process's own, or Redis, with what decides while that is away.

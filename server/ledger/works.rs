@@ -127,16 +127,11 @@ impl Ledger {
             events: Arc::clone(&stores.events),
         };
         let loader = Arc::new(Loader::new(parts.clone(), Arc::clone(&cuts)));
-        let admission = Arc::new(Admission::new(
-            Arc::clone(&counters),
-            Arc::clone(&queue),
-            Arc::clone(&stores.events),
-            Arc::clone(&loader),
-        ));
-        let keeper = Keeper {
-            sweeper: Sweeper::new(parts.clone(), Arc::clone(&loader), Arc::clone(&cuts)),
-            reconciler: Reconciler::new(parts, Arc::clone(&loader), cuts),
-        };
+        let events = || Arc::clone(&stores.events);
+        let admission =
+            Admission::new(Arc::clone(&counters), Arc::clone(&queue), events(), Arc::clone(&loader));
+        let admission = Arc::new(admission);
+        let keeper = Keeper::new(parts, &loader, &cuts);
         start(
             tasks,
             Working {
@@ -252,6 +247,13 @@ struct Keeper {
 }
 
 impl Keeper {
+    fn new(parts: LoaderParts, loader: &Arc<Loader>, cuts: &Arc<Cuts>) -> Self {
+        Self {
+            sweeper: Sweeper::new(parts.clone(), Arc::clone(loader), Arc::clone(cuts)),
+            reconciler: Reconciler::new(parts, Arc::clone(loader), Arc::clone(cuts)),
+        }
+    }
+
     async fn keep(&self) {
         if let Err(failure) = self.sweeper.sweep().await {
             error!(error = %failure, "could not post what ended by time: {failure}");

@@ -7,13 +7,13 @@ use tollgate::adapters::mongo::documents::MongoDocuments;
 use tollgate::adapters::mongo::events::MongoEvents;
 use tollgate::adapters::mongo::journal::MongoJournal;
 use tollgate::adapters::mongo::rollups::MongoRollups;
+use tollgate::adapters::mongo::settings::Settings;
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
 use tollgate::adapters::sqlite::events::SqliteEvents;
 use tollgate::adapters::sqlite::journal::SqliteJournal;
 use tollgate::adapters::sqlite::ledger;
 use tollgate::adapters::sqlite::open::Database;
 use tollgate::adapters::sqlite::rollups::SqliteRollups;
-use tollgate::config::MongoConfig;
 use tollgate::ledger::events::Events;
 use tollgate::ledger::journal::Journal;
 use tollgate::ledger::rollups::Rollups;
@@ -25,7 +25,7 @@ use test_servers::FerretDb;
 #[derive(Debug)]
 pub(crate) enum Backend {
     Sqlite(tempfile::TempDir),
-    Mongo(MongoConfig),
+    Mongo(Settings),
 }
 
 /// Every store that this machine has, empty.
@@ -35,7 +35,7 @@ pub(crate) fn backends() -> Vec<Backend> {
     // One server for all cases, with a database for each.
     if let Some(server) = MONGO.get_or_init(FerretDb::start) {
         let database = format!("case_{:016x}", rand::random::<u64>());
-        let config = MongoConfig { uri: Some(server.uri().into()), database, ..MongoConfig::default() };
+        let config = Settings { uri: Some(server.uri().into()), database, ..Settings::default() };
         backends.push(Backend::Mongo(config));
     }
     backends
@@ -87,6 +87,6 @@ fn open(directory: &tempfile::TempDir) -> Database {
     ledger::open(&directory.path().join("ledger.db")).expect("a sound ledger")
 }
 
-async fn connect(config: &MongoConfig) -> MongoStore {
+async fn connect(config: &Settings) -> MongoStore {
     MongoStore::connect(config).await.expect("a server that answers")
 }

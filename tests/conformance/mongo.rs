@@ -8,29 +8,29 @@ mod proxy;
 mod replicas;
 
 use tollgate::adapters::mongo::connect::MongoStore;
-use tollgate::config::MongoConfig;
+use tollgate::adapters::mongo::settings::Settings;
 
 use crate::backends::{Backend, backends};
 
 /// A database of the server that all cases share, with nothing in it. `None`: there is no server here.
-fn config() -> Option<MongoConfig> {
+fn config() -> Option<Settings> {
     backends().into_iter().find_map(|backend| match backend {
         Backend::Mongo(config) => Some(config),
         Backend::Sqlite(_) => None,
     })
 }
 
-async fn connect(config: &MongoConfig) -> MongoStore {
+async fn connect(config: &Settings) -> MongoStore {
     MongoStore::connect(config).await.expect("a server that answers")
 }
 
 /// The same database, reached at another port.
-fn through(config: &MongoConfig, port: u16) -> MongoConfig {
-    MongoConfig { uri: Some(format!("mongodb://127.0.0.1:{port}/").into()), ..config.clone() }
+fn through(config: &Settings, port: u16) -> Settings {
+    Settings { uri: Some(format!("mongodb://127.0.0.1:{port}/").into()), ..config.clone() }
 }
 
 /// The port of a server on this machine.
-fn port(config: &MongoConfig) -> u16 {
+fn port(config: &Settings) -> u16 {
     use secrecy::ExposeSecret as _;
     let uri = config.uri.as_ref().expect("an address").expose_secret();
     let port = uri.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());

@@ -10,12 +10,12 @@ use tollgate::adapters::mongo::documents::MongoDocuments;
 use tollgate::adapters::mongo::events::MongoEvents;
 use tollgate::adapters::mongo::journal::MongoJournal;
 use tollgate::adapters::mongo::rollups::MongoRollups;
+use tollgate::adapters::mongo::settings::Settings;
 use tollgate::adapters::sqlite::documents::SqliteDocuments;
 use tollgate::adapters::sqlite::events::SqliteEvents;
 use tollgate::adapters::sqlite::journal::SqliteJournal;
 use tollgate::adapters::sqlite::ledger;
 use tollgate::adapters::sqlite::rollups::SqliteRollups;
-use tollgate::config::MongoConfig;
 use tollgate::ledger::works::Stores;
 
 use crate::flaky::{Flaky, Luck};
@@ -51,7 +51,7 @@ fn server() -> Option<&'static FerretDb> {
 
 async fn in_database(database: String, luck: &Arc<Luck>) -> Stores {
     let uri = server().expect("a server").uri();
-    let config = MongoConfig { uri: Some(uri.into()), database, ..MongoConfig::default() };
+    let config = Settings { uri: Some(uri.into()), database, ..Settings::default() };
     let store = MongoStore::connect(&config).await.expect("a server that answers");
     Stores {
         journal: Arc::new(MongoJournal::new(&store)),

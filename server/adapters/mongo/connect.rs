@@ -17,7 +17,7 @@ use tracing::warn;
 
 use crate::adapters::mongo::convert::Fields;
 use crate::adapters::mongo::failure::{MongoFailure, failed, is_duplicate, words};
-use crate::config::MongoConfig;
+use crate::adapters::mongo::settings::Settings;
 use crate::store::StoreError;
 
 /// The version of what is kept, and of its indexes.
@@ -102,14 +102,14 @@ impl ConnectError {
 
 impl MongoStore {
     /// Connects, checks what must hold, and notes the layout of what is kept.
-    pub async fn connect(config: &MongoConfig) -> Result<Self, ConnectError> {
+    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         // A provider that somebody has installed before is as good.
         drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
-        let client = Client::with_options(options(config).await?).map_err(explain)?;
+        let client = Client::with_options(options(settings).await?).map_err(explain)?;
         let store = Self {
-            database: client.database(&config.database),
-            operation_timeout: millis(config.operation_timeout_ms),
-            majority_timeout: millis(config.majority_timeout_ms),
+            database: client.database(&settings.database),
+            operation_timeout: millis(settings.operation_timeout_ms),
+            majority_timeout: millis(settings.majority_timeout_ms),
         };
         store.look().await?;
         store.note_layout().await?;
@@ -241,14 +241,14 @@ impl MongoStore {
     }
 }
 
-async fn options(config: &MongoConfig) -> Result<ClientOptions, ConnectError> {
-    let uri = config.uri.as_ref().ok_or(ConnectError::NoAddress)?;
+async fn options(settings: &Settings) -> Result<ClientOptions, ConnectError> {
+    let uri = settings.uri.as_ref().ok_or(ConnectError::NoAddress)?;
     // The parser's error may quote the address.
     let mut options = ClientOptions::parse(uri.expose_secret()).await.map_err(|_| ConnectError::Malformed)?;
     options.app_name = Some(APP_NAME.to_owned());
-    options.max_pool_size = Some(config.connections_max.get());
-    options.connect_timeout = Some(millis(config.selection_timeout_ms));
-    options.server_selection_timeout = Some(millis(config.selection_timeout_ms));
+    options.max_pool_size = Some(settings.connections_max.get());
+    options.connect_timeout = Some(millis(settings.selection_timeout_ms));
+    options.server_selection_timeout = Some(millis(settings.selection_timeout_ms));
     // What the driver sends again may be done twice after a change of the primary. What is once here, is so by its key.
     options.retry_writes = Some(false);
     options.read_concern = Some(ReadConcern::majority());
@@ -257,10 +257,10 @@ async fn options(config: &MongoConfig) -> Result<ClientOptions, ConnectError> {
         WriteConcern::builder()
             .w(Acknowledgment::Majority)
             .journal(true)
-            .w_timeout(millis(config.majority_timeout_ms))
+            .w_timeout(millis(settings.majority_timeout_ms))
             .build(),
     );
-    if let Some(path) = &config.ca_file {
+    if let Some(path) = &settings.ca_file {
         // The driver would say so at the first connection, and not by name.
         let certificates = std::fs::read(path).map_err(|error| unusable(path, error))?;
         if !certificates.windows(10).any(|part| part == b"-----BEGIN") {

@@ -8,22 +8,22 @@ use mongodb::bson::doc;
 use test_servers::FerretDb;
 use test_servers::certificates::{Authority, Pair, Tls};
 use tollgate::adapters::mongo::connect::{ConnectError, MongoStore};
-use tollgate::config::MongoConfig;
+use tollgate::adapters::mongo::settings::Settings;
 
 use super::{config, connect, impostor, port};
 
 /// A password that may stand nowhere.
 const CANARY: &str = "canary-7f3a91";
 
-fn at(address: &str) -> MongoConfig {
-    MongoConfig {
+fn at(address: &str) -> Settings {
+    Settings {
         uri: Some(format!("mongodb://somebody:{CANARY}@{address}").into()),
         selection_timeout_ms: NonZeroU32::new(300).expect("it is not zero"),
-        ..MongoConfig::default()
+        ..Settings::default()
     }
 }
 
-async fn refused(config: &MongoConfig) -> ConnectError {
+async fn refused(config: &Settings) -> ConnectError {
     MongoStore::connect(config).await.expect_err("it cannot be used")
 }
 
@@ -48,16 +48,16 @@ fn check(error: &ConnectError, expected: &str, is_passing: bool) {
 
 #[tokio::test]
 async fn what_is_set_wrong_is_refused_by_name() {
-    check(&refused(&MongoConfig::default()).await, "`uri`", false);
+    check(&refused(&Settings::default()).await, "`uri`", false);
     for wrong in ["127.0.0.1:1/?nonsense=1", "127.0.0.1:port/", "127.0.0.1/?w=-1&readPreference=x"] {
         check(&refused(&at(wrong)).await, "`uri`", false);
     }
-    let plain = MongoConfig { uri: Some(format!("http://{CANARY}/").into()), ..MongoConfig::default() };
+    let plain = Settings { uri: Some(format!("http://{CANARY}/").into()), ..Settings::default() };
     check(&refused(&plain).await, "`uri`", false);
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ca.pem");
-    let with_file = MongoConfig { ca_file: Some(file.clone()), ..at("127.0.0.1:1/") };
+    let with_file = Settings { ca_file: Some(file.clone()), ..at("127.0.0.1:1/") };
     check(&refused(&with_file).await, "ca.pem", false);
     std::fs::write(&file, "no certificate").unwrap();
     check(&refused(&with_file).await, "ca.pem", false);
@@ -87,11 +87,11 @@ async fn tls_is_spoken_with_whom_the_certificates_vouch_for() {
     let [ours, other] = ["ours", "other"].map(|name| Authority::new(directory.path(), name));
     let Pair { certificate, key } = ours.server("server");
     let Some(server) = FerretDb::start_with_tls(&Tls { certificate, key, clients: None }) else { return };
-    let trusting = |authority: Option<&Authority>| MongoConfig {
+    let trusting = |authority: Option<&Authority>| Settings {
         uri: Some(server.uri().into()),
         ca_file: authority.map(|authority| authority.certificate().to_owned()),
         selection_timeout_ms: NonZeroU32::new(1_000).unwrap(),
-        ..MongoConfig::default()
+        ..Settings::default()
     };
     drop(connect(&trusting(Some(&ours))).await);
     for wrong in [Some(&other), None] {
@@ -108,7 +108,7 @@ async fn credentials_that_are_refused_are_not_tried_for_ever() {
 #[tokio::test]
 async fn server_that_is_too_old_is_refused() {
     let port = impostor::start(6).await;
-    let config = MongoConfig { uri: Some(format!("mongodb://127.0.0.1:{port}/").into()), ..at("127.0.0.1/") };
+    let config = Settings { uri: Some(format!("mongodb://127.0.0.1:{port}/").into()), ..at("127.0.0.1/") };
     check(&refused(&config).await, "too old", false);
 }
 

@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 use test_servers::FerretDb;
 use tollgate::adapters::mongo::events::MongoEvents;
 use tollgate::adapters::mongo::journal::MongoJournal;
-use tollgate::config::MongoConfig;
+use tollgate::adapters::mongo::settings::Settings;
 use tollgate::gate::call::EventKey;
 use tollgate::ledger::events::{Events, Placed};
 use tollgate::ledger::journal::{Batch, Journal, JournalError};
@@ -42,7 +42,7 @@ async fn server_that_is_killed_in_the_middle_loses_and_doubles_nothing() {
     if server.is_foreign() {
         return;
     }
-    let config = MongoConfig { uri: Some(server.uri().into()), ..MongoConfig::default() };
+    let config = Settings { uri: Some(server.uri().into()), ..Settings::default() };
     let store = connect(&config).await;
     let (journal, events) = (MongoJournal::new(&store), MongoEvents::open(&store).await.unwrap());
     let epoch = journal.take_slot(Timestamp::EPOCH).await.unwrap();
