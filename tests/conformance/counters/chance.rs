@@ -19,6 +19,8 @@ use super::{ACME, NOON, demand, policy};
 
 const OPERATIONS: usize = 3_000;
 const SEEDS: u64 = 3;
+/// The plan whose buckets are deep.
+const DEEP: usize = 3;
 const PEOPLE: [&str; 4] = ["user:a", "user:b", "user:ä", "user:{d}"];
 
 /// A generator of numbers that is told where to begin (splitmix64).
@@ -123,7 +125,13 @@ fn plans() -> Vec<Policy> {
     // Without logs and members, so that a question about it needs no script.
     let mut plain = Policy { allowance_micros: 20_000, ..plan(1) };
     plain.rates.retain(|rate| rate.scope == Scope::Tenant && rate.kind != RateKind::Sliding);
-    vec![funded, plain, larger]
+    // So deep that what flows in is beyond a double long before they are full.
+    let mut deep = plain.clone();
+    deep.rates.retain(|rate| *rate.name == *"lake");
+    let pond = RateKind::Bucket { burst: 9_000_000_007 };
+    deep.rates.push(rate("pond", pond, 3_000_000_019, HOUR + 13, Scope::Tenant));
+    deep.quotas.retain(|quota| quota.limit.is_none());
+    vec![funded, plain, larger, deep]
 }
 
 struct Run {
@@ -169,11 +177,14 @@ impl Run {
         self.place += 1;
         self.clock.advance(self.dice.step());
         self.latest = self.latest.max(self.clock.now());
-        let plan = self.dice.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2]);
-        let plan = self.plans[*plan].clone();
+        let index = *self.dice.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 2, DEEP]);
+        let plan = self.plans[index].clone();
         match self.dice.roll(100) {
             0..66 => {
-                let asked = self.fresh();
+                let mut asked = self.fresh();
+                if index == DEEP {
+                    asked.weight = self.dice.roll(1_000_000_000) + 1;
+                }
                 self.charge(&plan, asked).await;
             }
             66..74 => self.again(&plan).await,
