@@ -18,7 +18,7 @@ use crate::driver::Driver;
 use crate::evidence::{self, Evidence, Gap};
 use crate::history::Call;
 use crate::tenants::Tenants;
-use crate::verdict::Verdict;
+use crate::verdict::{Promise, Verdict};
 use crate::workload::{Chooser, Operation};
 
 const CALLERS: u64 = 16;
@@ -227,10 +227,16 @@ impl<S: Subject> Run<S> {
     }
 
     async fn judge(&self, witness: &Connection) -> Verdict {
-        let gathered = self.gather(witness).await;
-        let evidence = gathered
-            .unwrap_or_else(|status| panic!("no evidence: {status:?}\n{}", self.subject.last_words()));
-        Verdict::of(&self.driver.state().history, &evidence)
+        match self.gather(witness).await {
+            Ok(evidence) => Verdict::of(&self.driver.state().history, &evidence),
+            // A server that cannot tell what it acknowledged has lost it, as far as anybody can see.
+            Err(status) => {
+                let mut verdict = Verdict::default();
+                let detail = format!("no evidence: {status:?}\n{}", self.subject.last_words());
+                verdict.accuse(Promise::NothingLost, detail);
+                verdict
+            }
+        }
     }
 
     async fn gather(&self, witness: &Connection) -> Result<Evidence, Status> {
@@ -243,7 +249,7 @@ impl<S: Subject> Run<S> {
                     return Ok(evidence);
                 }
                 // Of several servers one may still be waiting for what a dead one has left.
-                Err(_) if S::AT_UNKNOWN == AtUnknown::GoOn && since.elapsed() < REST_PATIENCE => {
+                Err(_) if S::AT_UNKNOWN == AtUnknown::GoOn && since.elapsed() < self.patience() => {
                     tokio::time::sleep(REST_POLL).await;
                 }
                 Err(status) => return Err(status),
