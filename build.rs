@@ -56,6 +56,7 @@ fn permission_table(pool: &prost_reflect::DescriptorPool) -> Result<String, Box<
         let required = match permission {
             "" => return Err(format!("`{path}` names no permission").into()),
             "authenticated" => String::from("Required::Authenticated"),
+            "anyone" => String::from("Required::Nothing"),
             name => format!("Required::Permission(Permission::{})", camel_case(name)),
         };
         writeln!(table, "        {path:?} => {required},")?;

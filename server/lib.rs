@@ -16,6 +16,8 @@ pub mod gate;
 pub mod ledger;
 pub mod plans;
 
+pub mod mail;
+
 pub mod identity;
 
 pub mod insight;

@@ -64,7 +64,9 @@ impl AuthService for AuthApi {
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
         let caller = caller(request.extensions()).map_err(|error| from_fault(&error))?;
         let asked = request.get_ref();
-        let tenant = if asked.tenant_id.is_empty() && caller.kind == CallerKind::Operator {
+        let tenant = if asked.tenant_id.is_empty()
+            && matches!(caller.kind, CallerKind::Operator | CallerKind::Staff { .. })
+        {
             None
         } else {
             let tenant = self.resolver.tenant(caller, &asked.tenant_id).await;
@@ -103,11 +105,14 @@ impl AuthService for AuthApi {
             CallerKind::Tenant(_) => v1::CallerKind::Tenant,
             CallerKind::ServiceAccount => v1::CallerKind::ServiceAccount,
             CallerKind::Operator => v1::CallerKind::Operator,
+            CallerKind::Member { .. } => v1::CallerKind::Member,
+            CallerKind::Staff { .. } => v1::CallerKind::Staff,
         };
         Ok(Response::new(v1::WhoAmIResponse {
             kind: kind.into(),
             tenant_id: caller.tenant().map(ToString::to_string).unwrap_or_default(),
             api_key_id: caller.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            user_id: caller.user().map(ToString::to_string).unwrap_or_default(),
             permissions: caller.permissions.names(),
         }))
     }

@@ -134,12 +134,8 @@ impl Resolver {
             (None, "") => {
                 Err(Invalid::field("tenant_id", "is required of a caller that is no tenant").into())
             }
-            (None, named) if caller.permissions.has(Permission::UsageTrackAny) && is_tenant_id(named) => {
-                Ok(named)
-            }
-            (None, named) if caller.permissions.has(Permission::UsageTrackAny) => {
-                Err(ResolveError::NotFound(named.to_owned()))
-            }
+            (None, named) if caller.names_tenants() && is_tenant_id(named) => Ok(named),
+            (None, named) if caller.names_tenants() => Err(ResolveError::NotFound(named.to_owned())),
             (_, named) => Err(ResolveError::Forbidden(named.to_owned())),
         }
     }

@@ -10,7 +10,7 @@ use crate::identity::permission::{Permission, Permissions, Required};
 pub struct Caller {
     /// What it is.
     pub kind: CallerKind,
-    /// The key that it showed; `None`: the operator's.
+    /// The key that it showed; `None`: it has logged in, or is the operator.
     pub key_id: Option<Arc<str>>,
     /// What it may do.
     pub permissions: Permissions,
@@ -25,6 +25,18 @@ pub enum CallerKind {
     ServiceAccount,
     /// Who runs this installation.
     Operator,
+    /// Somebody who belongs to a tenant and has logged in.
+    Member {
+        /// The tenant.
+        tenant: Arc<str>,
+        /// Who.
+        user: Arc<str>,
+    },
+    /// Somebody who works for this installation and has logged in.
+    Staff {
+        /// Who.
+        user: Arc<str>,
+    },
 }
 
 impl Caller {
@@ -36,7 +48,7 @@ impl Caller {
     /// Whether it may call a method that takes that.
     pub fn meets(&self, required: Required) -> Result<(), PermissionMissing> {
         match required {
-            Required::Authenticated => Ok(()),
+            Required::Nothing | Required::Authenticated => Ok(()),
             Required::Permission(permission) => self.require(permission),
         }
     }
@@ -45,9 +57,24 @@ impl Caller {
     #[must_use]
     pub const fn tenant(&self) -> Option<&Arc<str>> {
         match &self.kind {
-            CallerKind::Tenant(tenant) => Some(tenant),
-            CallerKind::ServiceAccount | CallerKind::Operator => None,
+            CallerKind::Tenant(tenant) | CallerKind::Member { tenant, .. } => Some(tenant),
+            CallerKind::ServiceAccount | CallerKind::Operator | CallerKind::Staff { .. } => None,
         }
+    }
+
+    /// Who it is, where it is a person.
+    #[must_use]
+    pub const fn user(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            CallerKind::Member { user, .. } | CallerKind::Staff { user } => Some(user),
+            CallerKind::Tenant(_) | CallerKind::ServiceAccount | CallerKind::Operator => None,
+        }
+    }
+
+    /// Whether it may say which tenant it calls for.
+    #[must_use]
+    pub const fn names_tenants(&self) -> bool {
+        self.permissions.has(Permission::UsageTrackAny) || self.permissions.has(Permission::TenantsAny)
     }
 
     /// Whose requests its requests are, so that no caller meets the request ids of another.
@@ -58,6 +85,8 @@ impl Caller {
             (CallerKind::ServiceAccount, Some(key)) => format!("service/{key}"),
             (CallerKind::ServiceAccount, None) => String::from("service"),
             (CallerKind::Operator, _) => String::from("operator"),
+            (CallerKind::Member { tenant, user }, _) => format!("member/{tenant}/{user}"),
+            (CallerKind::Staff { user }, _) => format!("staff/{user}"),
         }
     }
 }

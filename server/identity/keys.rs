@@ -143,8 +143,10 @@ impl Keys {
 
 fn is_callers(key: &ApiKey, caller: &Caller) -> bool {
     match &caller.kind {
-        CallerKind::Operator => true,
-        CallerKind::Tenant(tenant) => key.tenant.as_deref() == Some(tenant),
+        CallerKind::Operator | CallerKind::Staff { .. } => true,
+        CallerKind::Tenant(tenant) | CallerKind::Member { tenant, .. } => {
+            key.tenant.as_deref() == Some(tenant)
+        }
         CallerKind::ServiceAccount => false,
     }
 }

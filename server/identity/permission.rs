@@ -40,11 +40,29 @@ pub enum Permission {
     JobsRead,
     /// Run jobs.
     JobsWrite,
+    /// Read who belongs to a tenant.
+    MembersRead,
+    /// Invite people, change their roles, and remove them.
+    MembersWrite,
+    /// Let in again who was locked out.
+    MembersUnlock,
+    /// Read roles.
+    RolesRead,
+    /// Make and change roles.
+    RolesWrite,
+    /// Read the audit log.
+    AuditRead,
+    /// Make service tokens.
+    TokensWrite,
+    /// Own a tenant: end it, and take all that is held on it.
+    TenantOwn,
+    /// Name any tenant in whatever else is allowed.
+    TenantsAny,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::UsageTrack,
         Self::UsageTrackAny,
         Self::UsageImport,
@@ -61,6 +79,15 @@ impl Permission {
         Self::TenantsWrite,
         Self::JobsRead,
         Self::JobsWrite,
+        Self::MembersRead,
+        Self::MembersWrite,
+        Self::MembersUnlock,
+        Self::RolesRead,
+        Self::RolesWrite,
+        Self::AuditRead,
+        Self::TokensWrite,
+        Self::TenantOwn,
+        Self::TenantsAny,
     ];
 
     /// Its name in the contract.
@@ -83,6 +110,15 @@ impl Permission {
             Self::TenantsWrite => "tenants.write",
             Self::JobsRead => "jobs.read",
             Self::JobsWrite => "jobs.write",
+            Self::MembersRead => "members.read",
+            Self::MembersWrite => "members.write",
+            Self::MembersUnlock => "members.unlock",
+            Self::RolesRead => "roles.read",
+            Self::RolesWrite => "roles.write",
+            Self::AuditRead => "audit.read",
+            Self::TokensWrite => "tokens.write",
+            Self::TenantOwn => "tenant.own",
+            Self::TenantsAny => "tenants.any",
         }
     }
 
@@ -102,6 +138,8 @@ impl fmt::Display for Permission {
 /// What a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Required {
+    /// Nothing: who is not known yet has to begin somewhere. A credential that is sent all the same is not looked at.
+    Nothing,
     /// Any good credential.
     Authenticated,
     /// A permission.

@@ -5,10 +5,22 @@ use crate::source::{Source, expect_clean, files};
 /// Small words that everybody may use.
 const WORDS: [&str; 9] = ["cache", "failpoint", "fault", "id", "money", "store", "tasks", "time", "trace"];
 /// The rooms in reading order.
-const ROOMS: [&str; 8] = ["gate", "ledger", "plans", "billing", "identity", "insight", "live", "jobs"];
+const ROOMS: [&str; 9] =
+    ["gate", "ledger", "plans", "billing", "mail", "identity", "insight", "live", "jobs"];
 /// What only the door and the adapters name.
-const OUTSIDE: [&str; 10] =
-    ["axum", "http", "hyper", "mongodb", "redis", "rumqttc", "rusqlite", "tollgate_client", "tonic", "tower"];
+const OUTSIDE: [&str; 11] = [
+    "axum",
+    "http",
+    "hyper",
+    "lettre",
+    "mongodb",
+    "redis",
+    "rumqttc",
+    "rusqlite",
+    "tollgate_client",
+    "tonic",
+    "tower",
+];
 /// What stands around the rooms, with what each may name beside words, rooms and itself.
 const AROUND: [(&str, &[&str]); 8] = [
     ("adapters", &[]),

@@ -29,7 +29,8 @@ pub struct AuthLayer {
 
 /// Lets those calls pass whose caller is known and may make them, with an `Arc<Caller>` in their extensions.
 ///
-/// What is no method of the contract passes untouched: health and reflection are open, and the router answers the rest.
+/// What takes no credential passes untouched, and what is no method of the contract: health and reflection are open, and the
+/// router answers the rest.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     keyring: Arc<Keyring>,
@@ -76,8 +77,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(required) = required(request.uri().path()) else {
-            return Either::Left(self.inner.call(request));
+        let required = match required(request.uri().path()) {
+            None | Some(Required::Nothing) => return Either::Left(self.inner.call(request)),
+            Some(required) => required,
         };
         let credential = match credential(request.headers()) {
             Ok(credential) => credential,

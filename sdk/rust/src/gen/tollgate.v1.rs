@@ -2719,12 +2719,15 @@ pub struct WhoAmIResponse {
     /// tenant_id is the caller's tenant. Empty where it has none.
     #[prost(string, tag = "2")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// api_key_id is the key that it showed. Empty for the operator's key.
+    /// api_key_id is the key that it showed. Empty for the operator's key, and for whoever has logged in.
     #[prost(string, tag = "3")]
     pub api_key_id: ::prost::alloc::string::String,
     /// permissions are what it may do, sorted.
     #[prost(string, repeated, tag = "4")]
     pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// user_id is who it is, `usr_…`. Empty where it is no person.
+    #[prost(string, tag = "5")]
+    pub user_id: ::prost::alloc::string::String,
 }
 /// ApiKeyKind is for whom a key speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2769,8 +2772,12 @@ pub enum CallerKind {
     Tenant = 1,
     /// A service account.
     ServiceAccount = 2,
-    /// An operator of this installation.
+    /// The operator of this installation, by its own key.
     Operator = 3,
+    /// Somebody who belongs to a tenant and has logged in.
+    Member = 4,
+    /// Somebody who works for this installation and has logged in.
+    Staff = 5,
 }
 impl CallerKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2783,6 +2790,8 @@ impl CallerKind {
             Self::Tenant => "CALLER_KIND_TENANT",
             Self::ServiceAccount => "CALLER_KIND_SERVICE_ACCOUNT",
             Self::Operator => "CALLER_KIND_OPERATOR",
+            Self::Member => "CALLER_KIND_MEMBER",
+            Self::Staff => "CALLER_KIND_STAFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2792,6 +2801,8 @@ impl CallerKind {
             "CALLER_KIND_TENANT" => Some(Self::Tenant),
             "CALLER_KIND_SERVICE_ACCOUNT" => Some(Self::ServiceAccount),
             "CALLER_KIND_OPERATOR" => Some(Self::Operator),
+            "CALLER_KIND_MEMBER" => Some(Self::Member),
+            "CALLER_KIND_STAFF" => Some(Self::Staff),
             _ => None,
         }
     }

@@ -1,0 +1,72 @@
+//! A person who can log in, as it is kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::address::Address;
+use crate::store::records::Record;
+use crate::time::Timestamp;
+
+/// A person who can log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// `usr_…`.
+    pub id: String,
+    /// The name for people.
+    pub name: String,
+    /// Where mail goes, and what the person logs in with.
+    pub address: Address,
+    /// When the address was confirmed; `None`: it was not, and there is no login.
+    pub confirmed_at: Option<Timestamp>,
+    /// The password's hash, in PHC form; empty: none was chosen yet, and there is no login.
+    pub password: String,
+    /// When the password was chosen.
+    pub password_at: Timestamp,
+    /// The second factor; `None`: a password is enough.
+    pub second_factor: Option<SecondFactor>,
+    /// Whether an operator suspended it.
+    pub is_suspended: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What made it: the same origin makes one user.
+    pub origin: String,
+}
+
+/// A second factor: codes that change with time (RFC 6238), and some that are good once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactor {
+    /// The shared secret, sealed under the installation's own.
+    pub sealed: String,
+    /// When the person showed a first code of it; `None`: it was not shown yet, and a password is enough.
+    pub confirmed_at: Option<Timestamp>,
+    /// The last step whose code was used: none is good twice.
+    pub used_step: u64,
+    /// Digests of the recovery codes that are left.
+    pub recovery: Vec<String>,
+}
+
+/// The unique index of users by address.
+pub const ADDRESS: &str = "address";
+/// The index of users by age.
+pub const AGE: &str = "age";
+
+impl Record for User {
+    const KIND: &'static str = "user";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn unique(&self) -> Vec<(&'static str, String)> {
+        vec![(ADDRESS, self.address.key())]
+    }
+
+    fn ranges(&self) -> Vec<(&'static str, String)> {
+        vec![(AGE, format!("{:020}", self.created_at.micros().max(0)))]
+    }
+}
+
+impl std::fmt::Debug for SecondFactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecondFactor").field("confirmed_at", &self.confirmed_at).finish_non_exhaustive()
+    }
+}

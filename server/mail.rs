@@ -1,0 +1,5 @@
+//! What is told by mail: to whom, in which words, and that it is sent at least once.
+
+pub mod address;
+pub mod letter;
+pub mod outbox;
