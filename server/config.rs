@@ -237,7 +237,7 @@ fn section<T: DeserializeOwned + Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::fallback::FailPolicy;
+    use crate::gate::policy::FailPolicy;
 
     fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let directory = tempfile::tempdir().unwrap();

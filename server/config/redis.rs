@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::gate::fallback::FailPolicy;
+use crate::gate::policy::FailPolicy;
 
 /// Where the counters are kept. Without an address they are in the server's own memory.
 #[derive(Clone, Debug, Deserialize)]

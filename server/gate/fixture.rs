@@ -28,6 +28,7 @@ pub(crate) fn policy() -> Policy {
         allowance_micros: 0,
         subscription: Arc::from("sub"),
         overage_max_micros: 0,
+        credits_fail_policy: None,
         upgrade: None,
     }
 }
@@ -42,12 +43,14 @@ pub(crate) fn rate(name: &str, kind: RateKind, limit: i64, window: i64) -> RateL
         scope: Scope::Tenant,
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     }
 }
 
 pub(crate) fn quota(name: &str, limit: Option<i64>) -> Quota {
     let key = LimitKey::of(name, LimitKind::Quota, 0);
-    Quota { name: Arc::from(name), key, limit, endpoints: None, unit: Arc::from("requests") }
+    let unit = Arc::from("requests");
+    Quota { name: Arc::from(name), key, limit, endpoints: None, unit, fail_policy: None }
 }
 
 pub(crate) fn grant(id: &str, priority: u8, expires_at: Option<Timestamp>, remaining_micros: i64) -> Grant {

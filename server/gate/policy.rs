@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gate::decision::LimitKind;
 use crate::gate::pattern::Pattern;
 use crate::gate::period::PeriodRule;
@@ -32,6 +34,8 @@ pub struct Policy {
     pub subscription: Arc<str>,
     /// How much may be charged in a period beyond all grants, in micro-credits.
     pub overage_max_micros: i64,
+    /// What credits do while the counters are away; `None`: as the server is set.
+    pub credits_fail_policy: Option<FailPolicy>,
     /// The plan to hint at in a refusal.
     pub upgrade: Option<Upgrade>,
 }
@@ -64,6 +68,8 @@ pub struct RateLimit {
     pub endpoints: Option<Pattern>,
     /// What a unit is.
     pub unit: Arc<str>,
+    /// What it does while the counters are away; `None`: as the server is set.
+    pub fail_policy: Option<FailPolicy>,
 }
 
 /// How a rate limit counts.
@@ -116,6 +122,21 @@ pub struct Quota {
     pub endpoints: Option<Pattern>,
     /// What a unit is.
     pub unit: Arc<str>,
+    /// What it does while the counters are away; `None`: as the server is set.
+    pub fail_policy: Option<FailPolicy>,
+}
+
+/// What a limit does while the counters are away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailPolicy {
+    /// It refuses nothing.
+    Open,
+    /// It refuses everything that it would count.
+    Closed,
+    /// It counts in this process, up to this server's share of what it allows.
+    #[default]
+    Local,
 }
 
 /// Names a counter across plans and versions: stable, and kept in the ledger.

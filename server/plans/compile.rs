@@ -45,6 +45,7 @@ pub fn compile(
         allowance_micros: spec.credits_per_period_micros,
         subscription: plan.id.as_str().into(),
         overage_max_micros: spec.overage_max_micros,
+        credits_fail_policy: spec.credits_fail_policy,
         upgrade,
     })
 }
@@ -71,6 +72,7 @@ fn rate(limit: &RateLimit) -> Result<policy::RateLimit, PatternError> {
         scope,
         endpoints: pattern(&limit.endpoints)?,
         unit: unit(&limit.unit),
+        fail_policy: limit.fail_policy,
     })
 }
 
@@ -100,6 +102,7 @@ fn quota(quota: &Quota) -> Result<policy::Quota, PatternError> {
         limit: quota.limit,
         endpoints: pattern(&quota.endpoints)?,
         unit: unit(&quota.unit),
+        fail_policy: quota.fail_policy,
     })
 }
 

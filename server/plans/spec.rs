@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::policy::FailPolicy;
+
 /// What a plan promises. Its bounds are those of `plans.proto`, held by [`crate::plans::bounds`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,9 @@ pub struct PlanSpec {
     pub price_micros: i64,
     /// The currency of the price; empty where it is free.
     pub currency: String,
+    /// What credits do while the counters are away; `None`: as the server is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits_fail_policy: Option<FailPolicy>,
 }
 
 /// How fast calls may come.
@@ -50,6 +55,9 @@ pub struct RateLimit {
     pub endpoints: String,
     /// What a unit is; empty: requests.
     pub unit: String,
+    /// What it does while the counters are away; `None`: as the server is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_policy: Option<FailPolicy>,
 }
 
 /// How a rate limit counts.
@@ -90,6 +98,9 @@ pub struct Quota {
     pub endpoints: String,
     /// What a unit is; empty: requests.
     pub unit: String,
+    /// What it does while the counters are away; `None`: as the server is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_policy: Option<FailPolicy>,
 }
 
 /// What a call costs. A field that is empty matches every call.
@@ -152,4 +163,28 @@ pub enum CallerPrices {
     Refused,
     /// They may.
     Trusted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_of_fail_policies_is_kept_as_it_was_before_there_were_any() {
+        let kept = r#"{"rate_limits":[{"name":"minute"}],"quotas":[{"name":"month","limit":5}]}"#;
+        let mut spec: PlanSpec = serde_json::from_str(kept).unwrap();
+        assert_eq!((spec.rate_limits[0].fail_policy, spec.quotas[0].fail_policy), (None, None));
+        assert!(!serde_json::to_string(&spec).unwrap().contains("fail_policy"));
+
+        spec.rate_limits[0].fail_policy = Some(FailPolicy::Open);
+        spec.quotas[0].fail_policy = Some(FailPolicy::Closed);
+        spec.credits_fail_policy = Some(FailPolicy::Local);
+        let kept = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<PlanSpec>(&kept).unwrap(), spec);
+        for said in
+            [r#""fail_policy":"open""#, r#""fail_policy":"closed""#, r#""credits_fail_policy":"local""#]
+        {
+            assert!(kept.contains(said), "{kept}");
+        }
+    }
 }

@@ -66,6 +66,7 @@ fn policy() -> Policy {
         allowance_micros: 0,
         subscription: Arc::from("sub"),
         overage_max_micros: 0,
+        credits_fail_policy: None,
         upgrade: None,
     }
 }
@@ -85,14 +86,21 @@ fn with_rate(kind: RateKind, limit: i64, window: i64) -> Policy {
         scope: Scope::Tenant,
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     };
     Policy { rates: vec![rate], ..policy() }
 }
 
 fn with_quota(limit: i64) -> Policy {
-    let (name, unit) = (Arc::from("month"), Arc::from("requests"));
-    let key = LimitKey::of("month", LimitKind::Quota, 0);
-    Policy { quotas: vec![Quota { name, key, limit: Some(limit), endpoints: None, unit }], ..policy() }
+    let quota = Quota {
+        name: Arc::from("month"),
+        key: LimitKey::of("month", LimitKind::Quota, 0),
+        limit: Some(limit),
+        endpoints: None,
+        unit: Arc::from("requests"),
+        fail_policy: None,
+    };
+    Policy { quotas: vec![quota], ..policy() }
 }
 
 fn grant(id: &str, micros: i64) -> Grant {

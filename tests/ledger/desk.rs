@@ -140,6 +140,7 @@ pub(crate) fn open_plan() -> Policy {
         allowance_micros: 0,
         subscription: Arc::from("sub_1"),
         overage_max_micros: 0,
+        credits_fail_policy: None,
         upgrade: None,
     }
 }
@@ -156,6 +157,7 @@ pub(crate) fn plan_of_three(kind: RateKind) -> Policy {
         scope: Scope::Tenant,
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     };
     Policy { rates: vec![rate], ..open_plan() }
 }
@@ -168,6 +170,7 @@ pub(crate) fn quota_of_three() -> Policy {
         limit: Some(3),
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     };
     Policy { quotas: vec![quota], ..open_plan() }
 }

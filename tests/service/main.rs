@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
 mod attacks;
+mod away;
 mod bad_input;
 mod canary;
 mod databases;

@@ -4,6 +4,7 @@ use tollgate_client::v1;
 
 use crate::api::convert::time::to_message;
 use crate::fault::{Invalid, Violation};
+use crate::gate::policy::FailPolicy;
 use crate::plans::bounds::check_spec;
 use crate::plans::plan::{Plan, PlanVersion};
 use crate::plans::spec::{
@@ -18,10 +19,12 @@ pub(in crate::api) fn spec(message: Option<v1::PlanSpec>) -> Result<PlanSpec, In
     let message = message.ok_or_else(|| Invalid::field("spec", "is required"))?;
     let mut wrong = Vec::new();
     let rate_limits = message.rate_limits.into_iter().enumerate();
+    let quotas = message.quotas.into_iter().enumerate();
     let prices = message.prices.into_iter().enumerate();
+    let credits_fail = message.credits_fail_policy;
     let spec = PlanSpec {
         rate_limits: rate_limits.map(|(place, limit)| rate_limit(limit, place, &mut wrong)).collect(),
-        quotas: message.quotas.into_iter().map(quota).collect(),
+        quotas: quotas.map(|(place, limit)| quota(limit, place, &mut wrong)).collect(),
         credits_per_period_micros: message.credits_per_period_micros,
         prices: prices.map(|(place, rule)| price_rule(rule, place, &mut wrong)).collect(),
         premium: message.premium,
@@ -35,6 +38,7 @@ pub(in crate::api) fn spec(message: Option<v1::PlanSpec>) -> Result<PlanSpec, In
         overage_max_micros: message.overage_max_micros,
         price_micros: message.price_micros,
         currency: message.currency,
+        credits_fail_policy: fail_policy(credits_fail, || "spec.credits_fail_policy".into(), &mut wrong),
     };
     check_spec(&spec, "spec", wrong)?;
     Ok(spec)
@@ -68,11 +72,29 @@ fn rate_limit(message: v1::RateLimit, place: usize, wrong: &mut Vec<Violation>) 
         },
         endpoints: message.endpoints,
         unit: message.unit,
+        fail_policy: fail_policy(message.fail_policy, || format!("{at}.fail_policy"), wrong),
     }
 }
 
-fn quota(message: v1::Quota) -> Quota {
-    Quota { name: message.name, limit: message.limit, endpoints: message.endpoints, unit: message.unit }
+fn quota(message: v1::Quota, place: usize, wrong: &mut Vec<Violation>) -> Quota {
+    let at = || format!("spec.quotas[{place}].fail_policy");
+    Quota {
+        name: message.name,
+        limit: message.limit,
+        endpoints: message.endpoints,
+        unit: message.unit,
+        fail_policy: fail_policy(message.fail_policy, at, wrong),
+    }
+}
+
+fn fail_policy(number: i32, at: impl FnOnce() -> String, wrong: &mut Vec<Violation>) -> Option<FailPolicy> {
+    match v1::FailPolicy::try_from(number) {
+        Ok(v1::FailPolicy::Unspecified) => None,
+        Ok(v1::FailPolicy::Open) => Some(FailPolicy::Open),
+        Ok(v1::FailPolicy::Closed) => Some(FailPolicy::Closed),
+        Ok(v1::FailPolicy::Local) => Some(FailPolicy::Local),
+        Err(_) => unknown(wrong, at(), number),
+    }
 }
 
 fn price_rule(message: v1::PriceRule, place: usize, wrong: &mut Vec<Violation>) -> PriceRule {
@@ -183,6 +205,7 @@ fn spec_message(spec: PlanSpec) -> v1::PlanSpec {
         overage_max_micros: spec.overage_max_micros,
         price_micros: spec.price_micros,
         currency: spec.currency,
+        credits_fail_policy: fail_policy_message(spec.credits_fail_policy).into(),
     }
 }
 
@@ -206,11 +229,27 @@ fn rate_limit_message(limit: RateLimit) -> v1::RateLimit {
         scope: scope.into(),
         endpoints: limit.endpoints,
         unit: limit.unit,
+        fail_policy: fail_policy_message(limit.fail_policy).into(),
     }
 }
 
 fn quota_message(quota: Quota) -> v1::Quota {
-    v1::Quota { name: quota.name, limit: quota.limit, endpoints: quota.endpoints, unit: quota.unit }
+    v1::Quota {
+        name: quota.name,
+        limit: quota.limit,
+        endpoints: quota.endpoints,
+        unit: quota.unit,
+        fail_policy: fail_policy_message(quota.fail_policy).into(),
+    }
+}
+
+fn fail_policy_message(policy: Option<FailPolicy>) -> v1::FailPolicy {
+    match policy {
+        None => v1::FailPolicy::Unspecified,
+        Some(FailPolicy::Open) => v1::FailPolicy::Open,
+        Some(FailPolicy::Closed) => v1::FailPolicy::Closed,
+        Some(FailPolicy::Local) => v1::FailPolicy::Local,
+    }
 }
 
 fn price_rule_message(rule: PriceRule) -> v1::PriceRule {
@@ -257,6 +296,13 @@ mod tests {
                 preset.slug
             );
         }
+        for fails in [None, Some(FailPolicy::Open), Some(FailPolicy::Closed), Some(FailPolicy::Local)] {
+            let mut said = sets().unwrap().remove("standard").unwrap().remove(0).spec;
+            said.credits_fail_policy = fails;
+            said.rate_limits.iter_mut().for_each(|limit| limit.fail_policy = fails);
+            said.quotas.iter_mut().for_each(|quota| quota.fail_policy = fails);
+            assert_eq!(spec(Some(spec_message(said.clone()))).unwrap(), said, "{fails:?}");
+        }
     }
 
     #[test]
@@ -273,12 +319,22 @@ mod tests {
             Some(v1::PlanSpec { rate_limits: vec![limit], ..v1::PlanSpec::default() })
         };
         let price = v1::PriceRule { outcome: 9, ..v1::PriceRule::default() };
+        let quota = v1::Quota { name: String::from("month"), fail_policy: 9, ..v1::Quota::default() };
         let cases = [
             (None, "spec"),
             (limit(|limit| limit.kind = 0), "spec.rate_limits[0].kind"),
             (limit(|limit| limit.kind = v1::LimitKind::Quota.into()), "spec.rate_limits[0].kind"),
             (limit(|limit| limit.kind = 99), "spec.rate_limits[0].kind"),
             (limit(|limit| limit.scope = -1), "spec.rate_limits[0].scope"),
+            (limit(|limit| limit.fail_policy = 9), "spec.rate_limits[0].fail_policy"),
+            (
+                Some(v1::PlanSpec { quotas: vec![quota], ..v1::PlanSpec::default() }),
+                "spec.quotas[0].fail_policy",
+            ),
+            (
+                Some(v1::PlanSpec { credits_fail_policy: 4, ..v1::PlanSpec::default() }),
+                "spec.credits_fail_policy",
+            ),
             (limit(|limit| limit.window = None), "spec.rate_limits[0].window"),
             (limit(|limit| limit.window.as_mut().unwrap().nanos = 1), "spec.rate_limits[0].window"),
             (Some(v1::PlanSpec { prices: vec![price], ..v1::PlanSpec::default() }), "spec.prices[0].outcome"),

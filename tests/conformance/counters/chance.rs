@@ -84,6 +84,7 @@ fn rate(name: &str, kind: RateKind, limit: i64, window: i64, scope: Scope) -> Ra
         scope,
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     }
 }
 
@@ -94,6 +95,7 @@ fn plans() -> Vec<Policy> {
         limit,
         endpoints: None,
         unit: Arc::from("requests"),
+        fail_policy: None,
     };
     let most = 9_000_000_000_000_000;
     let plan = |scale: i64| {

@@ -1753,6 +1753,10 @@ pub struct PlanSpec {
     /// currency is that of price_micros, as ISO 4217, for example `EUR`. Empty where the plan is free.
     #[prost(string, tag = "11")]
     pub currency: ::prost::alloc::string::String,
+    /// credits_fail_policy is what a call with a price does while the counters cannot be reached. Unspecified: as the
+    /// server is set. The grants are not known then: OPEN and LOCAL spend beyond them, and it is settled afterwards.
+    #[prost(enumeration = "FailPolicy", tag = "12")]
+    pub credits_fail_policy: i32,
 }
 /// RateLimit is how fast calls may come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1782,6 +1786,9 @@ pub struct RateLimit {
     /// unit says what a unit is. Empty: `requests`.
     #[prost(string, tag = "8")]
     pub unit: ::prost::alloc::string::String,
+    /// fail_policy is what it does while the counters cannot be reached. Unspecified: as the server is set.
+    #[prost(enumeration = "FailPolicy", tag = "9")]
+    pub fail_policy: i32,
 }
 /// Quota is how much may be used in a billing period.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1798,6 +1805,9 @@ pub struct Quota {
     /// unit says what a unit is. Empty: `requests`.
     #[prost(string, tag = "4")]
     pub unit: ::prost::alloc::string::String,
+    /// fail_policy is what it does while the counters cannot be reached. Unspecified: as the server is set.
+    #[prost(enumeration = "FailPolicy", tag = "5")]
+    pub fail_policy: i32,
 }
 /// PriceRule is what a call costs. A field that is empty matches every call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2155,6 +2165,45 @@ impl PlanVersionState {
             "PLAN_VERSION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "PLAN_VERSION_STATE_DRAFT" => Some(Self::Draft),
             "PLAN_VERSION_STATE_PUBLISHED" => Some(Self::Published),
+            _ => None,
+        }
+    }
+}
+/// FailPolicy is what a limit does while the counters that all servers share cannot be reached. What passes then is in
+/// the ledger like any other call, and quotas and credits are charged with it when the counters are back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FailPolicy {
+    /// As the server is set: by default LOCAL for rate limits and quotas, CLOSED for credits.
+    Unspecified = 0,
+    /// It refuses nothing.
+    Open = 1,
+    /// It refuses every call that it would count.
+    Closed = 2,
+    /// Each server counts by itself, up to its share: the limit, or for credits overage_max_micros, divided by the number
+    /// of servers and rounded down.
+    Local = 3,
+}
+impl FailPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FAIL_POLICY_UNSPECIFIED",
+            Self::Open => "FAIL_POLICY_OPEN",
+            Self::Closed => "FAIL_POLICY_CLOSED",
+            Self::Local => "FAIL_POLICY_LOCAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FAIL_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "FAIL_POLICY_OPEN" => Some(Self::Open),
+            "FAIL_POLICY_CLOSED" => Some(Self::Closed),
+            "FAIL_POLICY_LOCAL" => Some(Self::Local),
             _ => None,
         }
     }
