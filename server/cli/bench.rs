@@ -20,7 +20,7 @@ use tonic::Status;
 
 use crate::cli::bench::floor::FloorProcess;
 use crate::cli::bench::load::{Load, Path, drive};
-use crate::cli::bench::results::{Measured, Results};
+use crate::cli::bench::results::{Measured, Results, Used};
 use crate::cli::bench::store::RedisProcess;
 use crate::cli::child::{self, ChildError, Server};
 
@@ -62,6 +62,15 @@ pub struct BenchArgs {
     /// measures beside it a server that sends one script a call and does nothing else.
     #[arg(long, value_enum, default_value_t = CountersIn::Memory)]
     pub counters: CountersIn,
+
+    /// A MongoDB that runs, for all but the counters, which are then in Redis. The bench makes a database `bench_…` in it and
+    /// leaves it there.
+    #[arg(long, value_name = "URI")]
+    pub mongodb: Option<String>,
+
+    /// The process of that MongoDB, where it runs on this machine: its processor time is counted too.
+    #[arg(long, value_name = "PID", requires = "mongodb")]
+    pub mongodb_pid: Option<u32>,
 
     /// Answer in JSON.
     #[arg(long)]
@@ -154,16 +163,12 @@ impl Drop for Scratch {
 }
 
 async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, BenchError> {
-    let store = match args.counters {
-        CountersIn::Memory => None,
-        CountersIn::Redis => Some(RedisProcess::start(directory).await?),
+    let store = match (args.counters, &args.mongodb) {
+        (CountersIn::Memory, None) => None,
+        (CountersIn::Redis, _) | (_, Some(_)) => Some(RedisProcess::start(directory).await?),
     };
     let floor = FloorProcess::start(None).await?;
-    // Long, so that a machine that is busy otherwise is measured, and not what decides while Redis is away.
-    let timeout = ("TOLLGATE_REDIS_TIMEOUT_MS", String::from("5000"));
-    let mut settings: Vec<_> = store.iter().map(|store| ("TOLLGATE_REDIS_URL", store.url())).collect();
-    settings.extend(store.iter().map(|_| timeout.clone()));
-    let product = Server::start_with(directory, None, &settings).await?;
+    let product = Server::start_with(directory, None, &settings(args, store.as_ref())).await?;
     let operator = product.operator()?;
     say(&format!("making {} tenants", args.tenants))?;
     let secret = stage::set(&operator, args.tenants).await?;
@@ -175,14 +180,16 @@ async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, Benc
     let mut bare = None;
     if let Some(store) = &store {
         let process = FloorProcess::start(Some(&store.url())).await?;
-        bare = Some(Side::new([process.pid(), store.pid()], plain(&process))?);
+        bare = Some(Side::new([("floor", process.pid()), ("redis", store.pid())], plain(&process))?);
         bare_process = Some(process);
     }
-    let pids = std::iter::once(product.pid()).chain(store.iter().map(RedisProcess::pid));
+    let stores = store.iter().map(|store| ("redis", store.pid()));
+    let stores = stores.chain(args.mongodb_pid.map(|pid| ("mongodb", Some(pid))));
+    let processes = std::iter::once(("tollgate", product.pid())).chain(stores);
     let mut bench = Bench {
-        floor: Side::new([floor.pid()], plain(&floor))?,
+        floor: Side::new([("floor", floor.pid())], plain(&floor))?,
         bare,
-        product: Side::new(pids, || product.client(&secret))?,
+        product: Side::new(processes, || product.client(&secret))?,
         operator,
         tenants: args.tenants,
         callers: args.callers.into(),
@@ -195,6 +202,23 @@ async fn measure(args: &BenchArgs, directory: &FilePath) -> Result<Results, Benc
     Ok(results)
 }
 
+/// What the server is told of its stores.
+fn settings(args: &BenchArgs, store: Option<&RedisProcess>) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    if let Some(store) = store {
+        settings.push(("TOLLGATE_REDIS_URL", store.url()));
+        // Long, so that a machine that is busy otherwise is measured, and not what decides while Redis is away.
+        settings.push(("TOLLGATE_REDIS_TIMEOUT_MS", String::from("5000")));
+    }
+    if let Some(uri) = &args.mongodb {
+        settings.push(("TOLLGATE_MONGODB_URI", uri.clone()));
+        settings.push(("TOLLGATE_MONGODB_DATABASE", format!("bench_{}", std::process::id())));
+        // Servers that share a store share it; this one is alone, and its keys end with it.
+        settings.push(("TOLLGATE_OPERATOR_PEPPER", format!("{:064x}", rand::random::<u128>())));
+    }
+    settings
+}
+
 /// Progress goes where the results do not.
 fn say(what: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{what}")
@@ -204,22 +228,23 @@ fn say(what: &str) -> io::Result<()> {
 #[derive(Debug)]
 struct Side {
     connections: Vec<Client>,
-    pids: Vec<u32>,
+    processes: Vec<(&'static str, u32)>,
 }
 
 impl Side {
     fn new(
-        pids: impl IntoIterator<Item = Option<u32>>,
+        processes: impl IntoIterator<Item = (&'static str, Option<u32>)>,
         connection: impl Fn() -> Result<Client, BuildError>,
     ) -> Result<Self, BenchError> {
         let connections = (0..CONNECTIONS).map(|_| connection()).collect::<Result<_, _>>()?;
-        let pids: Option<Vec<_>> = pids.into_iter().collect();
-        Ok(Self { connections, pids: pids.ok_or_else(|| io::Error::other("a server has ended"))? })
+        let processes: Option<Vec<_>> = processes.into_iter().map(|(name, pid)| Some((name, pid?))).collect();
+        let processes = processes.ok_or_else(|| io::Error::other("a server has ended"))?;
+        Ok(Self { connections, processes })
     }
 
-    /// The processor time of all its processes until now.
-    fn used(&self) -> io::Result<Duration> {
-        self.pids.iter().map(|&pid| cpu::used(pid)).sum()
+    /// The processor time of each of its processes until now.
+    fn used(&self) -> io::Result<Used> {
+        self.processes.iter().map(|&(name, pid)| Ok((name, cpu::used(pid)?))).collect()
     }
 }
 
@@ -273,7 +298,7 @@ impl Bench {
             self.acknowledged.push(load.clone());
             self.compare(TENANTS_ASKED.min(self.tenants)).await?;
         }
-        measured.add(outcome, self.product.used()?.saturating_sub(before));
+        measured.add(outcome, &before, &self.product.used()?);
         Ok(())
     }
 
@@ -297,6 +322,6 @@ impl Bench {
 async fn floor_round(side: &Side, load: &Load, measured: &mut Measured) -> Result<(), BenchError> {
     let before = side.used()?;
     let outcome = drive(&side.connections, load).await?;
-    measured.add(outcome, side.used()?.saturating_sub(before));
+    measured.add(outcome, &before, &side.used()?);
     Ok(())
 }

@@ -120,9 +120,15 @@ impl Admission {
         mode: Mode,
         mut event: Event,
     ) -> Result<Admitted, AdmissionError> {
+        let is_named = !event.id.is_empty();
         let payload = identify(&mut event, mode);
-        check_time(&event, mode, self.counters.now())?;
         let key = event::key(subject.tenant, KeyKind::Event, &event.id);
+        if let Err(invalid) = check_time(&event, mode, self.counters.now()) {
+            // Only what has a name can have been decided before, when its time was good.
+            let known =
+                if is_named { self.decided_before(subject, &event.id, key, payload).await? } else { None };
+            return known.ok_or_else(|| invalid.into());
+        }
         if mode == Mode::Import {
             return self.import(subject, event, key, payload).await;
         }

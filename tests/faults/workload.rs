@@ -224,11 +224,12 @@ impl Chooser {
             .collect()
     }
 
-    /// Mostly now; a decision up to a minute ago, so that it may still be sent again minutes later; a record up to a day.
+    /// Mostly now; a decision at most minutes ago, a record up to a day. A reservation may still be sent again minutes later.
     fn occurred_at(&mut self, way: Way) -> Option<Timestamp> {
         let seconds = match way {
             Way::Record => 86_400,
-            Way::Decide | Way::Reserve { .. } => 60,
+            Way::Decide => 240,
+            Way::Reserve { .. } => 60,
         };
         self.percent(40).then(|| now_plus(-self.random.random_range(0..seconds)))
     }

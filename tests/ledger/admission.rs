@@ -3,9 +3,10 @@
 use tollgate::gate::decision::{DenialReason, Verdict};
 use tollgate::gate::policy::RateKind;
 use tollgate::ledger::admission::AdmissionError;
+use tollgate::ledger::event::Event;
 use tollgate::ledger::record::Mode;
 use tollgate::money::CREDIT;
-use tollgate::time::{DAY, Timestamp};
+use tollgate::time::{DAY, MINUTE, Timestamp};
 
 use crate::desk::{Desk, NOON, call, open_plan, plan_of_three, priced, quota_of_three};
 
@@ -30,6 +31,24 @@ async fn a_retry_after_a_restart_counts_once_too() {
     desk.track(priced("a", 2)).await.expect("a verdict");
     let desk = desk.restart(directory.path()).await;
     assert!(desk.track(priced("a", 2)).await.expect("a verdict").replayed);
+    let account = desk.account().await;
+    assert_eq!((account.totals.calls, account.balance_micros()), (1, 8 * CREDIT));
+}
+
+/// A caller that says when its call was made, and learns nothing of the answer for ten minutes, may ask again all the same.
+#[tokio::test]
+async fn a_retry_is_answered_also_when_its_call_is_too_old_to_be_decided() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Desk::open(directory.path(), open_plan()).await;
+    desk.grant("first", 10, None).await;
+    let made = |id, credits| Event { occurred_at_micros: Some(NOON.micros()), ..priced(id, credits) };
+    let first = desk.track(made("a", 2)).await.expect("a verdict");
+    desk.clock.advance(10 * MINUTE);
+    let retry = desk.track(made("a", 2)).await.expect("the first answer");
+    assert!(retry.replayed && retry.decision.at == first.decision.at);
+    assert_eq!(first.decision.price_micros, retry.decision.price_micros);
+    assert!(matches!(desk.track(made("a", 3)).await, Err(AdmissionError::Conflict(id)) if id == "a"));
+    assert!(matches!(desk.track(made("b", 2)).await, Err(AdmissionError::Invalid(_))));
     let account = desk.account().await;
     assert_eq!((account.totals.calls, account.balance_micros()), (1, 8 * CREDIT));
 }

@@ -1,11 +1,15 @@
 //! What was measured, for people and for programs. All numbers are whole, and scaled where they are shown.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use crate::cli::bench::load::Outcome;
+
+/// The processor time of processes, by name.
+pub(super) type Used = Vec<(&'static str, Duration)>;
 
 /// All paths.
 #[derive(Debug, Default)]
@@ -24,23 +28,35 @@ pub(super) struct Results {
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     outcome: Outcome,
-    cpu: Duration,
+    cpu: Used,
 }
 
 impl Measured {
-    /// Adds a round.
-    pub(super) fn add(&mut self, outcome: Outcome, cpu: Duration) {
+    /// Adds a round, with the processor times before and after it.
+    pub(super) fn add(&mut self, outcome: Outcome, before: &Used, after: &Used) {
         self.outcome.events += outcome.events;
         self.outcome.calls += outcome.calls;
         self.outcome.elapsed += outcome.elapsed;
         self.outcome.latencies.extend(outcome.latencies);
         self.outcome.latencies.sort_unstable();
-        self.cpu += cpu;
+        self.cpu.resize(after.len(), ("", Duration::ZERO));
+        for ((sum, before), after) in self.cpu.iter_mut().zip(before).zip(after) {
+            *sum = (after.0, sum.1 + after.1.saturating_sub(before.1));
+        }
     }
 
-    /// Processor time for one event, in nanoseconds.
+    /// Processor time for one event, of all processes, in nanoseconds.
     fn cpu_nanos(&self) -> u128 {
-        self.cpu.as_nanos() / u128::from(self.outcome.events.max(1))
+        self.nanos(self.cpu.iter().map(|(_, used)| *used).sum())
+    }
+
+    /// The same of each process, by name.
+    fn cpu_nanos_by_process(&self) -> impl Iterator<Item = (&'static str, u128)> + '_ {
+        self.cpu.iter().map(|(name, used)| (*name, self.nanos(*used)))
+    }
+
+    fn nanos(&self, used: Duration) -> u128 {
+        used.as_nanos() / u128::from(self.outcome.events.max(1))
     }
 
     fn events_per_second(&self) -> u128 {
@@ -85,6 +101,7 @@ impl Results {
             "× floor",
             "p50 ms",
             "p99 ms",
+            "CPU µs/event by process",
         ]);
         for (name, measured, floor) in self.rows() {
             let ratio = floor.map(|floor| scaled(ratio_percent(measured, floor), 2)).unwrap_or_default();
@@ -98,6 +115,7 @@ impl Results {
                 ratio,
                 scaled(measured.latency_micros(50).into(), 3),
                 scaled(measured.latency_micros(99).into(), 3),
+                by_process(measured),
             ];
             table.add_row(row);
         }
@@ -116,6 +134,10 @@ impl Results {
                 "elapsed_ms": whole(measured.outcome.elapsed.as_millis()),
                 "events_per_second": whole(measured.events_per_second()),
                 "cpu_ns_per_event": whole(measured.cpu_nanos()),
+                "cpu_ns_per_event_by_process": measured
+                    .cpu_nanos_by_process()
+                    .map(|(name, nanos)| (name, whole(nanos)))
+                    .collect::<BTreeMap<_, _>>(),
                 "floor_percent": floor.map(|floor| whole(ratio_percent(measured, floor))),
                 "latency_p50_us": measured.latency_micros(50),
                 "latency_p99_us": measured.latency_micros(99),
@@ -123,6 +145,11 @@ impl Results {
         });
         json!({ "paths": rows.collect::<Vec<_>>() }).to_string()
     }
+}
+
+fn by_process(measured: &Measured) -> String {
+    let each = measured.cpu_nanos_by_process().map(|(name, nanos)| format!("{name} {}", scaled(nanos, 3)));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn ratio_percent(measured: &Measured, floor: &Measured) -> u128 {
@@ -147,7 +174,11 @@ mod tests {
     fn measured(latencies: Vec<u32>, cpu: Duration) -> Measured {
         let events = latencies.len() as u64;
         let mut measured = Measured::default();
-        measured.add(Outcome { events, calls: events, elapsed: Duration::from_secs(2), latencies }, cpu);
+        let outcome = Outcome { events, calls: events, elapsed: Duration::from_secs(2), latencies };
+        let before = vec![("server", Duration::from_secs(1)), ("store", Duration::from_secs(1))];
+        let after =
+            vec![("server", Duration::from_secs(1) + cpu / 2), ("store", Duration::from_secs(1) + cpu / 2)];
+        measured.add(outcome, &before, &after);
         measured
     }
 
@@ -167,5 +198,6 @@ mod tests {
         assert_eq!("1.80", scaled(ratio_percent(&product, &floor), 2));
         assert_eq!(100, product.events_per_second());
         assert_eq!("18.000", scaled(product.cpu_nanos(), 3));
+        assert_eq!("server 9.000, store 9.000", by_process(&product));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::reservation::{Ending, Over, end_key, ended_as, sum};
-use super::{Admission, AdmissionError, ExtendOrder, Extension, Subject};
+use super::{Admission, AdmissionError, Admitted, ExtendOrder, Extension, Subject, Tracked};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::EndDecision;
 use crate::gate::decision::{Basis, Burn, Decision, Verdict};
@@ -13,6 +13,44 @@ use crate::ledger::standing::decode;
 use crate::time::Timestamp;
 
 impl Admission {
+    /// The answer to a call that comes again when it is too old to be decided: the ledger has it, if it was decided in its
+    /// time.
+    pub(super) async fn decided_before(
+        &self,
+        subject: Subject<'_>,
+        event_id: &str,
+        key: EventKey,
+        payload: PayloadHash,
+    ) -> Result<Option<Admitted>, AdmissionError> {
+        self.loader.settled().await?;
+        let Some(known) = self.events.get(&[key]).await?.into_iter().next().flatten() else {
+            return Ok(None);
+        };
+        let record = decode(&known.row.body, subject.tenant)?;
+        let Some(Body::Usage(usage)) = &record.body else { return Ok(None) };
+        if known.row.payload != payload {
+            return Err(AdmissionError::Conflict(event_id.to_owned()));
+        }
+        let decision = Decision {
+            verdict: Verdict::Allowed,
+            at: record.at(),
+            epoch: record.counter_epoch,
+            number: record.number,
+            limits: Vec::new(),
+            charges: Vec::new(),
+            burns: gate_burns(&usage.burns),
+            overage_micros: usage.overage_micros,
+            price_micros: usage.price_micros,
+            balance_micros: None,
+            period: subject.policy.period.containing(record.at()),
+            expires_at: None,
+            basis: Basis::Counters,
+        };
+        let event_id = event_id.to_owned();
+        let tracked = Tracked { decision, event_id, replayed: true, kept: Kept::Committed };
+        Ok(Some(Admitted { tracked, commit: None }))
+    }
+
     /// The answer to an extension that the ledger has. Marks of extensions are not read back after a restart: without this a
     /// retry would hold its credits a second time, and the ledger would not know.
     pub(super) async fn extended_before(

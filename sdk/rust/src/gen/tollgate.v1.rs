@@ -72,7 +72,7 @@ pub struct UsageEvent {
         ::prost::alloc::string::String,
     >,
     /// occurred_at is when the call was made. Unset: now. A call that asks for a decision may differ from now by five
-    /// minutes; a recorded one may be up to 35 days old.
+    /// minutes, and a retry of one that was kept is answered at any age; a recorded one may be up to 35 days old.
     #[prost(message, optional, tag = "20")]
     pub occurred_at: ::core::option::Option<::prost_types::Timestamp>,
 }
