@@ -11,8 +11,8 @@ use super::{Fleet, REPLICAS};
 use crate::evidence::Gap;
 use crate::history::{Blind, Blindness, Span, Way};
 use crate::run::Run;
-use crate::say;
 use crate::workload::Operation;
+use crate::{say, variable};
 
 /// After this long without a sign of life a replica is taken for dead (`server/ledger/fleet.rs`); one look more.
 const LEASE: Duration = Duration::from_millis(5_600);
@@ -108,7 +108,8 @@ impl Run<Fleet> {
     fn length(&mut self, harm: Harm) -> Duration {
         match harm {
             Harm::ReplicasKilled => self.millis(200..2_000),
-            Harm::ReplicaPaused | Harm::BrokerKilled | Harm::BrokerPaused => self.millis(1_000..3_000),
+            Harm::ReplicaPaused => self.millis(1_000..3_000),
+            Harm::BrokerKilled | Harm::BrokerPaused => self.away(),
             Harm::ReplicaUndead => LEASE + self.millis(500..2_500),
             Harm::ReplicaMissed => LEASE + CORRECTED,
             Harm::RedisFlushed => self.millis(500..1_500),
@@ -116,8 +117,15 @@ impl Run<Fleet> {
             | Harm::RedisPaused
             | Harm::MongoKilled
             | Harm::MongoPaused
-            | Harm::WayHarmed(_) => self.millis(1_000..3_000) + CONNECTED,
+            | Harm::WayHarmed(_) => self.away() + CONNECTED,
         }
+    }
+
+    /// How long a store, a way or the broker is away.
+    fn away(&mut self) -> Duration {
+        let told = variable("TOLLGATE_CHECK_AWAY_SECONDS").map(Duration::from_secs);
+        let random = self.millis(1_000..3_000);
+        told.unwrap_or(random)
     }
 
     fn broker(&mut self) -> &mut Mosquitto {
