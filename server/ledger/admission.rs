@@ -178,7 +178,7 @@ impl Admission {
         event.occurred_at_micros.get_or_insert(now.micros());
         let refusal = Refusal { reason, denied_by: Arc::default(), retry_after: None };
         let api_key = subject.api_key.map_or("", |id| id.as_ref());
-        let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal));
+        let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal, Basis::Counters));
         self.queue.place()?.note(head(subject, key, payload).record(now, Change::NONE, body));
         Ok(())
     }
@@ -299,7 +299,8 @@ fn enter(
     let head = head(subject, key, payload);
     let (commit, kept) = match &decision.verdict {
         Verdict::Denied(denial) => {
-            let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, denial));
+            let refusal = entry::refusal(event, api_key, subject.policy, denial, decision.basis);
+            let body = Body::Refusal(refusal);
             place.note(head.record(decision.at, Change::NONE, body));
             (None, Kept::Nothing)
         }

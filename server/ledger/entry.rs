@@ -118,9 +118,9 @@ pub fn hold(reservation: &str, expires_at: Timestamp, excess_allowed: bool) -> H
     Hold { reservation: reservation.to_owned(), expires_at_micros: expires_at.micros(), excess_allowed }
 }
 
-/// The body of a call that was refused.
+/// The body of a call that was refused, by what stood on that basis.
 #[must_use]
-pub fn refusal(event: Event, api_key: &str, policy: &Policy, denial: &Denial) -> Refusal {
+pub fn refusal(event: Event, api_key: &str, policy: &Policy, denial: &Denial, basis: Basis) -> Refusal {
     Refusal {
         event,
         api_key_id: api_key.to_owned(),
@@ -128,6 +128,7 @@ pub fn refusal(event: Event, api_key: &str, policy: &Policy, denial: &Denial) ->
         plan_version: policy.plan.version,
         reason: reason_number(denial.reason),
         denied_by: denial.denied_by.as_ref().to_owned(),
+        degraded: basis == Basis::Local,
     }
 }
 

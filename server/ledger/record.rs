@@ -211,6 +211,9 @@ pub struct Refusal {
     /// The limit, feature or credential that refused.
     #[prost(string, tag = "6")]
     pub denied_by: String,
+    /// Whether it was decided while the counters were away.
+    #[prost(bool, tag = "7")]
+    pub degraded: bool,
 }
 
 /// An outcome of an event.

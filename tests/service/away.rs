@@ -1,4 +1,4 @@
-//! Counters that are away: each limit does what its plan says of it, and what passed is charged afterwards.
+//! Counters that are away: each limit does what its plan says of it; what was decided so is marked, and charged afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,22 @@ async fn passes(operator: &Client, limit: &str) -> usize {
     passed
 }
 
+/// What was decided without the counters, as the ledger says it: first what passed.
+async fn degraded(operator: &Client) -> Vec<v1::Decision> {
+    let request = v1::ListEventsRequest {
+        tenant_id: "acme".into(),
+        freshness: v1::Freshness::Fresh.into(),
+        ..v1::ListEventsRequest::default()
+    };
+    let denied = v1::ListEventsRequest { selection: v1::EventSelection::Refusals.into(), ..request.clone() };
+    let mut found = Vec::new();
+    for request in [request, denied] {
+        let events = operator.track().list_events(request).await.unwrap().into_inner().events;
+        found.extend(events.iter().filter(|event| event.degraded).map(v1::LedgerEvent::decision));
+    }
+    found
+}
+
 /// Waits until the counters decide again: alone, a server lets nothing pass there.
 async fn back(operator: &Client) {
     let since = Instant::now();
@@ -130,15 +146,21 @@ async fn each_limit_fails_as_its_plan_says_and_what_passed_is_charged_afterwards
         assert_eq!(track(&operator, limit).await.decision(), v1::Decision::Allowed, "{limit}");
     }
 
+    assert_eq!(degraded(&operator).await, [], "the counters are there");
+
     redis.kill();
     for (limit, expected) in limits.into_iter().zip([TRIED, 0, 2, 0, TRIED, 2]) {
         assert_eq!(passes(&operator, limit).await, expected, "{limit}");
     }
+    let (allowed, denied) = (TRIED + 2 + TRIED + 2, 2 * TRIED + 4 + 4);
+    let decided = [vec![v1::Decision::Allowed; allowed], vec![v1::Decision::Denied; denied]].concat();
+    assert_eq!(degraded(&operator).await, decided);
 
     redis.restart();
     back(&operator).await;
     for (limit, expected) in [("closed", 3), ("local", 1), ("unsaid", 3), ("month", 0), ("credits", 1)] {
         assert_eq!(passes(&operator, limit).await, expected, "{limit}");
     }
+    assert_eq!(degraded(&operator).await, decided, "no more of them");
     ended(program).await;
 }

@@ -33,6 +33,7 @@ pub(super) fn counted(standing: Standing) -> Option<v1::LedgerEvent> {
         overage_micros,
         api_key_id: usage.api_key_id,
         reservation_id: usage.hold.map(|hold| hold.reservation).unwrap_or_default(),
+        degraded: usage.degraded,
         ..v1::LedgerEvent::default()
     })
 }
@@ -40,7 +41,7 @@ pub(super) fn counted(standing: Standing) -> Option<v1::LedgerEvent> {
 /// A call that was refused.
 pub(super) fn refused(record: Record) -> Option<v1::LedgerEvent> {
     let Some(Body::Refusal(refusal)) = record.body else { return None };
-    let Refusal { event: call, api_key_id, plan, plan_version, reason, denied_by } = refusal;
+    let Refusal { event: call, api_key_id, plan, plan_version, reason, denied_by, degraded } = refusal;
     Some(v1::LedgerEvent {
         event: Some(event(call, record.at_micros)),
         mode: v1::TrackMode::Decide.into(),
@@ -51,6 +52,7 @@ pub(super) fn refused(record: Record) -> Option<v1::LedgerEvent> {
         plan,
         plan_version: version(plan_version),
         api_key_id,
+        degraded,
         ..v1::LedgerEvent::default()
     })
 }

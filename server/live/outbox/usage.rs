@@ -55,6 +55,9 @@ struct UsageBody<'a> {
     api_key_id: &'a str,
     plan: &'a str,
     plan_version: u32,
+    /// Only where it was decided while the counters were away.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 /// The hold of a call whose price is not known yet.
@@ -113,6 +116,7 @@ pub(super) fn announcement(item: &Item) -> Result<Option<Announcement>, StoreErr
         api_key_id: &usage.api_key_id,
         plan: &usage.plan,
         plan_version: usage.plan_version,
+        degraded: usage.degraded,
     };
     Ok(Some(Announcement {
         id: id(Kind::UsageTracked, &item.tenant, &[event.id.as_bytes()]),
@@ -137,4 +141,25 @@ const fn tokens(tokens: Tokens) -> TokensBody {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::record::{Record, Usage};
+    use crate::ledger::stamp::{Position, Stamp};
+
+    /// Whether a call's announcement says that it was decided without the counters.
+    fn says_degraded(degraded: bool) -> bool {
+        let body = Some(Body::Usage(Usage { degraded, ..Usage::default() }));
+        let record = Record { body, ..Record::default() };
+        let item =
+            Item { stamp: Stamp { position: Position::default(), place: 0 }, tenant: "acme".into(), record };
+        announcement(&item).unwrap().unwrap().body.contains(r#""degraded":true"#)
+    }
+
+    #[test]
+    fn a_call_that_was_decided_without_the_counters_is_told_so() {
+        assert!(says_degraded(true) && !says_degraded(false));
+    }
 }

@@ -975,6 +975,10 @@ pub struct LedgerEvent {
     /// reservation_id is the reservation the event opened. Empty: none.
     #[prost(string, tag = "14")]
     pub reservation_id: ::prost::alloc::string::String,
+    /// degraded says that one server decided alone, because the counters could not be reached: see FailPolicy. What it let
+    /// pass beyond a limit or a grant is charged afterwards.
+    #[prost(bool, tag = "15")]
+    pub degraded: bool,
 }
 /// CounterChange is one limit before and after a decision.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
