@@ -11,6 +11,7 @@ pub mod keys;
 pub mod member;
 pub mod permission;
 pub mod requests;
+pub mod roles;
 pub mod seal;
 pub mod tenant;
 pub mod tenants;

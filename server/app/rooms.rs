@@ -10,6 +10,7 @@ use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
+use crate::identity::roles::Roles;
 use crate::identity::tenants::Tenants;
 use crate::ledger::notices::Notices;
 use crate::plans::catalogue::Catalogue;
@@ -58,7 +59,14 @@ impl Rooms {
             clock(),
             default_plan,
         ));
-        let hearing = Hearing::new(documents, Arc::clone(&keyring), Arc::clone(&directory), clock());
+        let roles = Arc::new(Roles::open(documents, clock()).await?);
+        let hearing = Hearing::new(
+            documents,
+            Arc::clone(&keyring),
+            Arc::clone(&directory),
+            Arc::clone(&roles),
+            clock(),
+        );
         let stopping = tasks.stopping();
         tasks.spawn(async move { hearing.run(stopping).await });
         Ok(Self {

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::identity::directory::Directory;
 use crate::identity::keyring::Keyring;
+use crate::identity::roles::Roles;
 use crate::store::changes::{Changed, Listener, Subject};
 use crate::store::{Documents, StoreError};
 use crate::time::Clock;
@@ -24,18 +25,20 @@ pub struct Hearing {
     listener: Listener,
     keyring: Arc<Keyring>,
     directory: Arc<Directory>,
+    roles: Arc<Roles>,
 }
 
 impl Hearing {
-    /// Hears for a keyring and a directory that were made just now, over the same store.
+    /// Hears for a keyring, a directory and roles that were made just now, over the same store.
     #[must_use]
     pub fn new(
         documents: &Arc<dyn Documents>,
         keyring: Arc<Keyring>,
         directory: Arc<Directory>,
+        roles: Arc<Roles>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { listener: Listener::new(documents, clock), keyring, directory }
+        Self { listener: Listener::new(documents, clock), keyring, directory, roles }
     }
 
     /// Hears again and again until it is stopped.
@@ -69,6 +72,7 @@ impl Hearing {
             Err(error) => {
                 self.keyring.confirmed().failed();
                 self.directory.confirmed().failed();
+                self.roles.confirmed().failed();
                 return Err(error);
             }
         };
@@ -77,11 +81,13 @@ impl Hearing {
             Changed::Anything => {
                 self.keyring.forget_all();
                 self.directory.forget_all();
+                self.roles.forget_all();
             }
         }
         // Only now: what was to be forgotten is.
         self.keyring.confirmed().confirm(news.as_of);
         self.directory.confirmed().confirm(news.as_of);
+        self.roles.confirmed().confirm(news.as_of);
         Ok(())
     }
 
@@ -90,6 +96,12 @@ impl Hearing {
             Subject::Credential(digest) => self.keyring.forget_digest(digest),
             Subject::Tenant(id) => self.directory.forget(id),
             Subject::Catalogue => self.directory.forget_all(),
+            // The keyring remembers what callers may do, and roles and members change seldom.
+            Subject::Role(tenant) => {
+                self.roles.forget(tenant);
+                self.keyring.forget_all();
+            }
+            Subject::Member(_) => self.keyring.forget_all(),
         }
     }
 }

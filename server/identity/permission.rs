@@ -195,6 +195,12 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
+    /// Whether all of the other set are in this one.
+    #[must_use]
+    pub const fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     /// Their names, sorted.
     #[must_use]
     pub fn names(self) -> Vec<String> {
@@ -203,7 +209,7 @@ impl Permissions {
         names
     }
 
-    fn iter(self) -> impl Iterator<Item = Permission> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
     }
 }

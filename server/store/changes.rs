@@ -47,6 +47,10 @@ pub enum Subject {
     Tenant(String),
     /// The catalogue.
     Catalogue,
+    /// The roles that the tenant with that id made.
+    Role(String),
+    /// The membership with that id: its role, or that it ended.
+    Member(String),
 }
 
 /// Tells of changes.

@@ -10,6 +10,7 @@ use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
 use tollgate::identity::requests::Requests;
+use tollgate::identity::roles::Roles;
 use tollgate::identity::tenants::{NewTenant, Tenants};
 use tollgate::plans::catalogue::Catalogue;
 use tollgate::plans::policies::Policies;
@@ -29,6 +30,7 @@ pub(crate) struct Rooms {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) requests: Arc<Requests>,
+    pub(crate) roles: Arc<Roles>,
     pub(crate) hearing: Hearing,
 }
 
@@ -67,8 +69,11 @@ impl Rooms {
         let keyring = Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key));
         let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
         let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
-        let hearing = Hearing::new(&documents, Arc::clone(&keyring), Arc::clone(&directory), clock);
-        Self { store, catalogue, directory, tenants, keyring, keys, requests, hearing }
+        let roles = Roles::open(&documents, Arc::clone(&clock)).await.expect("the roles");
+        let roles = Arc::new(roles);
+        let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
+        let hearing = Hearing::new(&documents, ring, tenant_entries, Arc::clone(&roles), clock);
+        Self { store, catalogue, directory, tenants, keyring, keys, requests, roles, hearing }
     }
 
     pub(crate) async fn operator(&self) -> Arc<Caller> {

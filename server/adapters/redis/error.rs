@@ -77,7 +77,7 @@ impl RedisError {
             // What stands before the password was checked, and what the server itself says, holds no secret.
             _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Credentials,
             _ if matches!(error.code(), Some("NOPERM")) => Self::NotPermitted { command },
-            _ => Self::Unreachable { reason: error.category().to_owned() + &said(error) },
+            _ => Self::Unreachable { reason: format!("{}{}", error.category(), said(error)) },
         }
     }
 }
