@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod outbox;
 mod requests;
+mod roles;
 mod rooms;
 mod services;
 mod store;
