@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::failpoint::{self, Point};
-use crate::ledger::account::Account;
-use crate::ledger::accounts::Accounts;
+use crate::ledger::accounts::{Accounts, KeptAccount};
 use crate::ledger::cuts::Cuts;
 use crate::ledger::events::Events;
 use crate::ledger::journal::{Journal, JournalError};
@@ -90,7 +89,7 @@ pub struct FoldedRound<'a> {
     /// The last batch of each slot that is wholly folded, it among them.
     pub positions: Positions,
     /// The accounts that it changed, as they are now.
-    pub accounts: Vec<(&'a Arc<str>, &'a Account)>,
+    pub accounts: Vec<&'a KeptAccount>,
 }
 
 /// The fold did not get on.

@@ -19,7 +19,7 @@ use crate::ledger::account::Account;
 use crate::ledger::admission::AdmissionError;
 use crate::ledger::queue::QueueError;
 use crate::ledger::stamp::Positions;
-use crate::live::feed::Folded;
+use crate::live::feed::Subscriber;
 
 /// Between two updates of one stream.
 const UPDATE: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 struct Watching {
     door: Door,
     tenant: Arc<TenantEntry>,
-    folded: tokio::sync::watch::Receiver<Folded>,
+    updates: Subscriber,
     positions: Positions,
     sent_at: Instant,
 }
@@ -50,12 +50,13 @@ impl Door {
             self.ledger.reach(&seen.slots).await?;
         }
         // Subscribed before the snapshot is read: nothing that is folded in between is missed.
-        let folded = self.feed.subscribe(&tenant.id);
+        let mut updates = self.feed.subscribe(&tenant.id);
         self.ledger.fresh().await?;
         let positions = self.ledger.folded();
-        let account = self.ledger.accounts.get(&tenant.id).await?.account;
-        let watching = Watching { door: self.clone(), tenant, folded, positions, sent_at: Instant::now() };
-        let state = watching.state(&account);
+        let kept = self.ledger.accounts.get(&tenant.id).await?;
+        updates.has_seen(kept.revision);
+        let watching = Watching { door: self.clone(), tenant, updates, positions, sent_at: Instant::now() };
+        let state = watching.state(&kept.account);
         let first = watching.response(Payload::Snapshot(state));
         let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
             let mut watching = watching?;
@@ -92,14 +93,10 @@ impl Watching {
 
     async fn payload(&mut self) -> Payload {
         tokio::time::sleep_until(self.sent_at + UPDATE).await;
-        let changed = tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.folded.changed()).await;
-        let Ok(Ok(())) = changed else { return Payload::Heartbeat(v1::Heartbeat {}) };
-        let folded = self.folded.borrow_and_update().clone();
+        let newer = tokio::time::timeout_at(self.sent_at + HEARTBEAT, self.updates.next()).await;
+        let Ok(Some(folded)) = newer else { return Payload::Heartbeat(v1::Heartbeat {}) };
         self.positions = folded.positions;
-        match folded.account {
-            Some(account) => Payload::Update(self.state(&account)),
-            None => Payload::Heartbeat(v1::Heartbeat {}),
-        }
+        Payload::Update(self.state(&folded.account))
     }
 
     fn state(&self, account: &Account) -> v1::UsageState {

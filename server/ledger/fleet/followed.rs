@@ -111,8 +111,8 @@ impl Followed {
         for observer in &self.parts.observers {
             for some in observer.watched().chunks(ACCOUNTS_MAX) {
                 let kept = self.accounts.get_many(some).await?;
-                let accounts = kept.iter().map(|kept| (&kept.tenant, &kept.account)).collect();
-                observer.folded(&FoldedRound { positions: positions.clone(), accounts });
+                observer
+                    .folded(&FoldedRound { positions: positions.clone(), accounts: kept.iter().collect() });
             }
         }
         self.shown = positions;

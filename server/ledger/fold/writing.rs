@@ -27,8 +27,8 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Those tenants' accounts, as they were last written.
-    pub(super) fn accounts<'a>(&'a self, tenants: &'a HashSet<Arc<str>>) -> Vec<(&'a Arc<str>, &'a Account)> {
-        tenants.iter().filter_map(|tenant| Some((tenant, &self.accounts.get(tenant)?.account))).collect()
+    pub(super) fn accounts<'a>(&'a self, tenants: &'a HashSet<Arc<str>>) -> Vec<&'a KeptAccount> {
+        tenants.iter().filter_map(|tenant| self.accounts.get(tenant)).collect()
     }
 
     /// Forgets the accounts of other tenants, if there are too many.
