@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::adapters::memory::counters::MemoryCounters;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
-    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended,
+    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Over,
 };
 use crate::gate::decision::{Basis, Decision};
 use crate::gate::fallback::Fallback;
@@ -126,7 +126,7 @@ impl Counters for GuardedCounters {
     async fn expired(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
     ) -> Result<(), CountersError> {
         self.store.expired(tenant, reservations, grants).await

@@ -58,11 +58,11 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     /// Ends a living reservation (rule T): takes the price out of the hold and frees the rest.
     async fn end(&self, tenant: &str, policy: &Policy, end: &End<'_>) -> Result<Ended, CountersError>;
 
-    /// Ends an expired reservation after its end is durable, and forgets grants that were closed.
+    /// Ends reservations whose end is durable, or that never were, and forgets grants that were closed.
     async fn expired(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
     ) -> Result<(), CountersError>;
 
@@ -80,6 +80,15 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     /// Posts a correction that was computed at a number (rule M). `false`: not installed in that epoch, or another was posted
     /// since that number was read.
     async fn correct(&self, tenant: &str, correction: &Correction) -> Result<bool, CountersError>;
+}
+
+/// A reservation that holds nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Its id.
+    pub reservation: Arc<str>,
+    /// Only the one that was opened at this moment: it may have been opened again since, and that one lives. `None`: any.
+    pub opened_at: Option<Timestamp>,
 }
 
 /// How a charge went.

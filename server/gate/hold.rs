@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::gate::counters::{End, EndDecision, Extend, Gone};
+use crate::gate::counters::{End, EndDecision, Extend, Gone, Over};
 use crate::gate::credit;
 use crate::gate::decide::no_credits;
 use crate::gate::decision::{Basis, Burn, Decision, Verdict};
@@ -130,11 +130,10 @@ pub fn end(state: &mut State, policy: &Policy, end: &End<'_>, now: Timestamp) ->
 }
 
 /// Ends a reservation whose expiry is in the ledger: what it held goes back.
-pub fn expire(state: &mut State, reservation: &str, now: Timestamp) {
-    let Some(reservation) = state.reservations.get_mut(reservation).filter(|known| known.ended.is_none())
-    else {
-        return;
-    };
+pub fn expire(state: &mut State, over: &Over, now: Timestamp) {
+    let known = state.reservations.get_mut(&over.reservation).filter(|known| known.ended.is_none());
+    let is_meant = |known: &&mut Reservation| over.opened_at.is_none_or(|at| known.opened_at == at);
+    let Some(reservation) = known.filter(is_meant) else { return };
     reservation.ended = Some(ReservationEnd { kind: EndKind::Expired, at: now });
     credit::give_back(&mut state.grants, &reservation.held, now);
 }
@@ -222,6 +221,10 @@ mod tests {
         extend(state, &policy(), &ask, now)
     }
 
+    fn over() -> Over {
+        Over { reservation: Arc::from(NAME), opened_at: None }
+    }
+
     #[test]
     fn a_settlement_takes_its_price_out_of_the_hold_and_frees_the_rest() {
         for (price, excess_allowed, paid, released, excess, overage, balance) in [
@@ -261,7 +264,7 @@ mod tests {
                 let Ending::Gone(gone) = settle(&mut state, again, NOON) else { panic!("ended twice") };
                 assert_eq!(gone, expected);
             }
-            expire(&mut state, NAME, NOON.plus(HOUR));
+            expire(&mut state, &over(), NOON.plus(HOUR));
             assert_eq!(credit::balance(&state.grants, NOON), balance);
         }
         let Ending::Gone(gone) = settle(&mut State::default(), None, NOON) else { panic!("never was") };
@@ -276,9 +279,9 @@ mod tests {
         assert!(matches!(settle(&mut state, Some(1), expiry), Ending::Gone(Gone::Expired)));
         assert!(matches!(prolong(&mut state, Some(MINUTE), 0, expiry), Extension::Gone(Gone::Expired)));
         assert_eq!((credit::balance(&state.grants, expiry), state.has_holds()), (8, true));
-        expire(&mut state, NAME, expiry);
+        expire(&mut state, &over(), expiry);
         assert_eq!((credit::balance(&state.grants, expiry), state.has_holds()), (14, false));
-        expire(&mut state, NAME, expiry);
+        expire(&mut state, &over(), expiry);
         assert_eq!(credit::balance(&state.grants, expiry), 14);
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash};
-use crate::gate::counters::{End, Extend};
+use crate::gate::counters::{End, Extend, Over};
 use crate::gate::credit;
 use crate::gate::decide::{Outcome, allowance_id, decide};
 use crate::gate::decision::{Burn, Decision, DenialReason, Verdict};
@@ -464,7 +464,8 @@ impl Run {
             .map(|(id, _)| id.clone())
             .collect();
         for name in &over {
-            hold::expire(&mut self.state, name, self.now);
+            let over = Over { reservation: Arc::clone(name), opened_at: None };
+            hold::expire(&mut self.state, &over, self.now);
             let hold = self.model.held.remove(name).unwrap();
             self.model.wallet.release(&hold.burns, self.now);
         }

@@ -193,9 +193,9 @@ impl Admission {
             let place =
                 debug_span!(target: "tollgate::admission", "place").in_scope(|| self.queue.place())?;
             let gate = debug_span!(target: "tollgate::admission", "gate");
-            let charged =
-                self.counters.charge(subject.tenant, subject.policy, demand).instrument(gate).await?;
-            match charged {
+            let asking = self.queue.asking(subject.tenant);
+            let charged = self.counters.charge(subject.tenant, subject.policy, demand).instrument(gate).await;
+            match asking.answered(charged)? {
                 // The place is given back first: what is loaded may need one of its own.
                 Charged::Missing => {
                     drop(place);
@@ -206,6 +206,7 @@ impl Admission {
                     self.loader.allow(subject.tenant, subject.policy, period_start, period_end).await?;
                 }
                 decided => {
+                    self.queue.met(subject.tenant);
                     if matches!(&decided, Charged::Decided(decision) if decision.basis == Basis::Local) {
                         // The counters did not answer: they may have been charged all the same.
                         self.queue.suspect(subject.tenant);

@@ -183,13 +183,15 @@ impl Loader {
             self.tell(tenant, &posted.id).await?;
             return Ok(Granting::Conflict);
         }
+        // Once it is on its way the wallet will have it, and the counters are told of it by nobody else.
+        let asking = self.parts.queue.asking(tenant);
         if known.is_none() {
             let head = Head { tenant, key, payload };
             let record = head.record(self.parts.counters.now(), Change::NONE, Body::Grant(posted.clone()));
             self.parts.queue.place()?.commit(record, None).wait().await?;
             self.settled().await?;
         }
-        self.tell(tenant, &posted.id).await?;
+        asking.answered(self.tell(tenant, &posted.id).await)?;
         Ok(if known.is_some() { Granting::Known } else { Granting::Posted })
     }
 

@@ -173,6 +173,16 @@ impl Queue {
         self.cuts.suspect(tenant);
     }
 
+    /// To be held while somebody asks the counters to change something of a tenant.
+    pub const fn asking<'a>(&'a self, tenant: &'a Arc<str>) -> Asking<'a> {
+        Asking { queue: self, tenant, answered: false }
+    }
+
+    /// Says that a tenant was charged here (rule M).
+    pub fn met(&self, tenant: &Arc<str>) {
+        self.cuts.met(tenant);
+    }
+
     /// The last batch that is durable.
     #[must_use]
     pub fn head(&self) -> Position {
@@ -299,6 +309,31 @@ impl Place<'_> {
         waiting.entries.push(entry);
         drop(waiting);
         self.queue.filled.notify_one();
+    }
+}
+
+/// Somebody asks the counters to change something. Who goes away before the answer, or gets none, cannot know whether it was
+/// changed, and will not journal it: then the tenant is suspect (rule M).
+#[derive(Debug)]
+pub struct Asking<'a> {
+    queue: &'a Queue,
+    tenant: &'a Arc<str>,
+    answered: bool,
+}
+
+impl Asking<'_> {
+    /// Passes on what the counters answered.
+    pub fn answered<T, E>(mut self, answer: Result<T, E>) -> Result<T, E> {
+        self.answered = answer.is_ok();
+        answer
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.queue.suspect(self.tenant);
+        }
     }
 }
 

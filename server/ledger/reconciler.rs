@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::info;
 
-use crate::gate::counters::Correction;
+use crate::gate::counters::{Correction, Over};
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
 use crate::ledger::account::{Account, GrantAccount, WindowAccount};
@@ -167,13 +167,13 @@ fn drift(correction: &Correction) -> Drift {
 
 /// Reservations that live in the counters, and that the ledger does not know or knows to have ended. All that was decided up
 /// to the counters' number is in it.
-fn over(state: &State, account: &Account, above: &Account) -> Vec<Arc<str>> {
+fn over(state: &State, account: &Account, above: &Account) -> Vec<Over> {
     let living = state.reservations.iter().filter(|(_, held)| held.ended.is_none());
     let over = living.filter(|(id, _)| {
         let ended_above = above.holds.iter().any(|hold| *hold.reservation == ***id);
         account.hold(id).is_none() && !ended_above
     });
-    over.map(|(id, _)| Arc::clone(id)).collect()
+    over.map(|(id, held)| Over { reservation: Arc::clone(id), opened_at: Some(held.opened_at) }).collect()
 }
 
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gate::counters::Over;
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
 use crate::ledger::cuts::Cuts;
@@ -27,7 +28,7 @@ pub struct Sweeper {
 #[derive(Debug)]
 struct Ended {
     tenant: Arc<str>,
-    reservations: Vec<Arc<str>>,
+    reservations: Vec<Over>,
     grants: Vec<Arc<str>>,
     commits: Vec<Commit>,
 }
@@ -69,7 +70,7 @@ impl Sweeper {
     async fn tell(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
         commits: Vec<Commit>,
     ) -> Result<(), LoadError> {
@@ -104,7 +105,9 @@ impl Sweeper {
                 expires_at,
                 Body::End(end),
             )?);
-            ended.reservations.push(Arc::from(hold.reservation.as_str()));
+            ended
+                .reservations
+                .push(Over { reservation: Arc::from(hold.reservation.as_str()), opened_at: None });
         }
         for grant in kept.account.grants.iter().filter(|grant| !grant.closed) {
             let Some(expires_at) = grant.expires_at_micros.map(Timestamp::from_micros) else { continue };

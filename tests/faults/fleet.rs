@@ -1,5 +1,7 @@
 //! The fleet under test: three replicas of the real program on one Redis and one server of the MongoDB protocol.
 
+#[cfg(feature = "faults")]
+mod abandoned;
 mod broker;
 mod crowd;
 mod harm;
@@ -30,6 +32,8 @@ const CALLER_PATIENCE: Duration = Duration::from_secs(4);
 const CORRECTION_TAKES: i64 = 1_000_000;
 /// What a replica says when it corrects counters.
 const CORRECTED: &str = "differ from the ledger and are corrected";
+/// What a replica says when it takes another one for dead.
+const BURIED: &str = "has died; its journal is sealed";
 const CYCLES: u64 = 5;
 /// What the digests of all replicas are made with.
 const PEPPER: &str = "7d0f5c1e9b3a48266c1f0e9d8b7a69584736251403f2e1d0c9b8a79685746352";
@@ -162,6 +166,11 @@ impl Fleet {
     /// Lets it go on.
     pub(crate) fn resume(&self, replica: usize) {
         self.replicas[replica].resume();
+    }
+
+    /// How many writers were taken for dead so far.
+    pub(crate) fn burials(&self) -> usize {
+        self.replicas.iter().map(|replica| replica.words().matches(BURIED).count()).sum()
     }
 
     /// Whether callers go to a replica.

@@ -5,5 +5,6 @@ mod desk;
 mod flaky;
 mod fold;
 mod places;
+mod queue;
 mod reservations;
 mod time;

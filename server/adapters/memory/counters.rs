@@ -11,7 +11,7 @@ use crate::adapters::memory::shard::Shard;
 use crate::adapters::memory::tenant::Tenant;
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
-    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,
+    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone, Over,
 };
 use crate::gate::credit;
 use crate::gate::decide::{self, Outcome};
@@ -153,15 +153,15 @@ impl Counters for MemoryCounters {
     async fn expired(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
     ) -> Result<(), CountersError> {
         let mut shard = self.shard(tenant);
         let now = self.clock.now();
         if let Some((tenant, _)) = shard.tenant(tenant, now) {
             tenant.state.advance();
-            for reservation in reservations {
-                hold::expire(&mut tenant.state, reservation, now);
+            for over in reservations {
+                hold::expire(&mut tenant.state, over, now);
             }
             tenant.state.grants.retain(|grant| !grants.contains(&grant.id));
         }

@@ -25,7 +25,7 @@ use crate::adapters::redis::upkeep;
 use crate::adapters::redis::wire::{Cut, Reader};
 use crate::gate::call::{Demand, Effect, EventKey, PayloadHash};
 use crate::gate::counters::{
-    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone,
+    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Gone, Over,
 };
 use crate::gate::credit;
 use crate::gate::decide::{self, Outcome};
@@ -375,7 +375,7 @@ impl Counters for RedisCounters {
     async fn expired(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
     ) -> Result<(), CountersError> {
         self.upkeep(tenant, &upkeep::expired(self.time(), reservations, grants)).await.map(drop)

@@ -83,14 +83,15 @@ function operations.grant()
   return {'done', now}
 end
 
--- {…, {reservation …}, {grant …}}
+-- {…, {{reservation, opened_at or false} …}, {grant …}}
 function operations.expired()
   if not load() then return {'missing', now} end
   advance()
-  for _, id in ipairs(ask[3]) do
+  for _, over in ipairs(ask[3]) do
+    local id, opened_at = over[1], over[2]
     local raw = call('HGET', key, 'r' .. id)
     local hold = raw and unpacked(raw)
-    if hold and not hold[5] then
+    if hold and not hold[5] and (not opened_at or hold[2] == opened_at) then
       hold[5], hold[6] = 'expired', now
       put_hold(id, hold)
       give_back(hold[1])

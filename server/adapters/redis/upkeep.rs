@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use crate::adapters::redis::told;
 use crate::adapters::redis::wire::{Reader, Writer};
 use crate::gate::call::{EventKey, PayloadHash};
-use crate::gate::counters::Correction;
+use crate::gate::counters::{Correction, Over};
 use crate::gate::decision::{Burn, CounterId};
 use crate::gate::state::{Counter, EndKind, Grant, Mark, Reservation, State};
 use crate::time::Timestamp;
@@ -127,13 +127,15 @@ pub(super) fn grant(time: Option<Timestamp>, grant: &Grant) -> Vec<u8> {
     out.take()
 }
 
-pub(super) fn expired(time: Option<Timestamp>, reservations: &[Arc<str>], grants: &[Arc<str>]) -> Vec<u8> {
+pub(super) fn expired(time: Option<Timestamp>, reservations: &[Over], grants: &[Arc<str>]) -> Vec<u8> {
     let mut out = begin(time, "expired", 2);
-    for ids in [reservations, grants] {
-        out.list(ids.len());
-        for id in ids {
-            out.text(id);
-        }
+    out.list(reservations.len());
+    for over in reservations {
+        out.list(2).text(&over.reservation).maybe(over.opened_at.map(Timestamp::micros));
+    }
+    out.list(grants.len());
+    for id in grants {
+        out.text(id);
     }
     out.take()
 }

@@ -192,7 +192,9 @@ impl Admission {
         };
         for _ in 0..LOADS_MAX {
             let place = self.queue.place()?;
-            match self.counters.extend(subject.tenant, subject.policy, &extend).await? {
+            let asking = self.queue.asking(subject.tenant);
+            let extended = self.counters.extend(subject.tenant, subject.policy, &extend).await;
+            match asking.answered(extended)? {
                 Extended::Decided { decision, held_micros, expires_at, replayed, durable } => {
                     let decision = *decision;
                     let allowed = decision.verdict == Verdict::Allowed;
@@ -272,7 +274,9 @@ impl Admission {
         let end = End { reservation: &reservation, event: key, payload, price_micros: ending.price_micros };
         for _ in 0..LOADS_MAX {
             let place = self.queue.place()?;
-            match self.counters.end(subject.tenant, subject.policy, &end).await? {
+            let asking = self.queue.asking(subject.tenant);
+            let ended = self.counters.end(subject.tenant, subject.policy, &end).await;
+            match asking.answered(ended)? {
                 Ended::Done { end, replayed, durable } => {
                     let mut kept = Kept::Committed;
                     if !durable {

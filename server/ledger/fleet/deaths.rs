@@ -131,7 +131,9 @@ impl Deaths {
     async fn seal(&self, other: &Other) -> Result<Position, JournalError> {
         let Position { slot, epoch, .. } = other.slot.head;
         warn!(slot, epoch, "the writer of slot {slot} has died; its journal is sealed");
-        self.slots.journal().seal(other.slot.head).await
+        let last = self.slots.journal().seal(other.slot.head).await?;
+        self.parts.cuts.mourn();
+        Ok(last)
     }
 
     /// Folds what a dead writer has left, up to its seal, and suspects the tenants that it had: what it charged and did not

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tollgate::adapters::memory::counters::MemoryCounters;
 use tollgate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash};
-use tollgate::gate::counters::{Charged, Correction, Counters, End, Extend};
+use tollgate::gate::counters::{Charged, Correction, Counters, End, Extend, Over};
 use tollgate::gate::decide::allowance_id;
 use tollgate::gate::decision::LimitKind;
 use tollgate::gate::pattern::Pattern;
@@ -353,7 +353,8 @@ impl Run {
     }
 
     async fn expire(&mut self) {
-        let names = [self.hold(), self.hold()];
+        let over = |reservation| Over { reservation, opened_at: None };
+        let names = [over(self.hold()), over(self.hold())];
         let grants: Vec<Arc<str>> = if self.dice.roll(4) == 0 {
             vec![Arc::from(format!("gift-{}", self.dice.roll(500)))]
         } else {

@@ -9,7 +9,7 @@ use test_servers::Redis;
 use tollgate::adapters::redis::counters::{RedisCounters, Settings};
 use tollgate::gate::call::{Demand, EventKey, PayloadHash};
 use tollgate::gate::counters::{
-    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended,
+    Charged, Completed, Correction, Counters, CountersError, End, Ended, Extend, Extended, Over,
 };
 use tollgate::gate::policy::Policy;
 use tollgate::gate::state::{Grant, State};
@@ -111,7 +111,7 @@ impl Counters for Private {
     async fn expired(
         &self,
         tenant: &str,
-        reservations: &[Arc<str>],
+        reservations: &[Over],
         grants: &[Arc<str>],
     ) -> Result<(), CountersError> {
         self.inner.expired(&self.name(tenant), reservations, grants).await

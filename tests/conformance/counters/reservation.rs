@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate::gate::call::{Demand, Effect, EventKey, PayloadHash};
-use tollgate::gate::counters::{Counters, End, Ended, Extend, Extended, Gone};
+use tollgate::gate::counters::{Counters, End, Ended, Extend, Extended, Gone, Over};
 use tollgate::gate::credit::total;
 use tollgate::gate::decision::{Burn, DenialReason, Verdict};
 use tollgate::gate::state::{EndKind, Mark, Reservation, ReservationEnd, State};
@@ -170,11 +170,36 @@ async fn an_expired_hold_is_held_until_its_end_is_durable() {
         assert_eq!(gone(&end(&*counters, name, Some(1)).await), Gone::Expired, "{adapter}");
         assert_eq!(balance(&*counters).await, Some(4));
         for _ in 0..2 {
-            counters.expired(ACME, std::slice::from_ref(name), &[]).await.unwrap();
+            counters.expired(ACME, &[any(name)], &[]).await.unwrap();
             assert_eq!(balance(&*counters).await, Some(10));
         }
         assert_eq!(gone(&end(&*counters, name, None).await), Gone::Expired);
     }
+}
+
+/// The corrector looked at a reservation that no journal had; before it said so, a retry had opened the reservation again.
+#[tokio::test]
+async fn a_reservation_that_was_opened_again_is_not_ended_in_place_of_the_first() {
+    let name = &Arc::from("res_1");
+    for (adapter, counters, clock) in installed(10).await {
+        hold(&*counters, name, 3, false).await;
+        let first = Over { opened_at: Some(NOON), ..any(name) };
+        clock.advance(11 * SECOND);
+        hold(&*counters, name, 3, false).await;
+        counters.expired(ACME, std::slice::from_ref(&first), &[]).await.unwrap();
+        assert!(matches!(end(&*counters, name, Some(2)).await, Ended::Done { .. }), "{adapter}");
+    }
+    for (adapter, counters, clock) in installed(10).await {
+        hold(&*counters, name, 3, false).await;
+        clock.advance(SECOND);
+        let first = Over { opened_at: Some(NOON), ..any(name) };
+        counters.expired(ACME, &[first], &[]).await.unwrap();
+        assert_eq!(gone(&end(&*counters, name, Some(2)).await), Gone::Expired, "{adapter}");
+    }
+}
+
+fn any(reservation: &Arc<str>) -> Over {
+    Over { reservation: Arc::clone(reservation), opened_at: None }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is done to a fleet under load, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use test_servers::Mosquitto;
@@ -162,11 +162,17 @@ impl Run<Fleet> {
     /// It must see that its slot was sealed, and end; until then it must acknowledge nothing that is lost.
     async fn wake_the_dead(&mut self, during: Duration) {
         let replica = self.random.random_range(0..REPLICAS);
+        let buried = self.subject.burials();
         self.subject.pause(replica);
         self.deaths.push(Gap::at(SystemClock.now().micros()));
         tokio::time::sleep(BALANCER_LOOKS).await;
         self.subject.avoid(replica, true);
         tokio::time::sleep(during.saturating_sub(BALANCER_LOOKS)).await;
+        // On a busy machine those who look may be late themselves.
+        let since = Instant::now();
+        while self.subject.burials() == buried && since.elapsed() < END_PATIENCE {
+            tokio::time::sleep(BALANCER_LOOKS).await;
+        }
         // Whoever wakes up finds callers at its door.
         self.subject.avoid(replica, false);
         self.subject.resume(replica);
