@@ -27,6 +27,7 @@ pub mod stamp;
 pub mod standing;
 pub mod sums;
 pub mod sweeper;
+pub mod trail;
 pub mod wallets;
 pub mod wire;
 pub mod works;

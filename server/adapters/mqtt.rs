@@ -27,6 +27,7 @@ pub mod topic;
 
 use connection::Connection;
 use link::{Link, Message};
+use tracing::instrument;
 
 /// How long a broker may take with one message before the connection counts as dead.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(20);
@@ -147,10 +148,12 @@ impl Mqtt {
 
 #[async_trait]
 impl Publisher for Mqtt {
+    #[instrument(level = "debug", skip_all, name = "publisher.publish", target = "tollgate::broker")]
     async fn publish(&self, announcements: &[Announcement]) -> Result<(), PublishError> {
         self.send(announcements.iter().map(envelope::announcement)).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "publisher.retain", target = "tollgate::broker")]
     async fn retain(&self, states: &[State]) -> Result<(), PublishError> {
         self.send(states.iter().map(envelope::state)).await
     }

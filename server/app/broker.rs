@@ -67,7 +67,8 @@ impl Telling {
             || -> Arc<dyn Inbox> { Arc::new(IngestDoor::new(door.clone(), Arc::clone(&rooms.keyring))) };
         let inbox = (config.ingest == Ingest::On).then(inbox);
         let mqtt = Mqtt::connect(broker(config, url, ledger.slot())?, inbox, tasks).await?;
-        outbox.publish_to(Arc::new(mqtt), Arc::clone(&rooms.directory), ledger.slot(), ledger.steps());
+        let directory = Arc::clone(&rooms.directory);
+        outbox.publish_to(Arc::new(mqtt), directory, ledger.slot(), ledger.steps(), ledger.trail());
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::ledger::journal::Journal;
 use crate::ledger::low_water::LowWater;
 use crate::ledger::spool::Spool;
 use crate::ledger::stamp::Position;
+use crate::ledger::trail::Trail;
 use crate::time::Timestamp;
 use crate::trace::Origin;
 
@@ -43,6 +44,7 @@ pub struct Queue {
     committed: watch::Sender<Position>,
     failed: CancellationToken,
     cuts: Arc<Cuts>,
+    trail: Arc<Trail>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +142,7 @@ impl Queue {
             committed: watch::Sender::new(slot),
             failed: CancellationToken::new(),
             cuts,
+            trail: Arc::default(),
         }
     }
 
@@ -193,6 +196,12 @@ impl Queue {
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<Position> {
         self.committed.subscribe()
+    }
+
+    /// Which traced calls stand in the batches that are durable.
+    #[must_use]
+    pub fn trail(&self) -> Arc<Trail> {
+        Arc::clone(&self.trail)
     }
 
     /// Is cancelled when the journal could not be written: the server must end, and never try the write again.

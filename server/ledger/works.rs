@@ -24,6 +24,7 @@ use crate::ledger::slots::{CLOCK_ERROR, Slots};
 use crate::ledger::spool::Spool;
 use crate::ledger::stamp::{Position, Positions};
 use crate::ledger::sweeper::Sweeper;
+use crate::ledger::trail::Trail;
 use crate::ledger::wallets::Wallets;
 use crate::store::Documents;
 use crate::tasks::Tasks;
@@ -186,6 +187,12 @@ impl Ledger {
     #[must_use]
     pub fn steps(&self) -> watch::Receiver<Positions> {
         self.progress.steps()
+    }
+
+    /// Which traced calls stand in the batches of this process.
+    #[must_use]
+    pub fn trail(&self) -> Arc<Trail> {
+        self.queue.trail()
     }
 
     /// A time before which all that was acknowledged is folded. It is asked for before the ledger is read.

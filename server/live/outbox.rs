@@ -18,6 +18,7 @@ use crate::ledger::fold::{FoldObserver, FoldedRound, Sink};
 use crate::ledger::journal::Journal;
 use crate::ledger::notices::Notices;
 use crate::ledger::stamp::{Position, Positions};
+use crate::ledger::trail::Trail;
 use crate::live::publisher::Publisher;
 use crate::store::Documents;
 use crate::tasks::Tasks;
@@ -77,6 +78,7 @@ struct Shared {
 struct Outlet {
     publisher: Arc<dyn Publisher>,
     directory: Arc<Directory>,
+    trail: Arc<Trail>,
 }
 
 impl Outbox {
@@ -89,15 +91,16 @@ impl Outbox {
     }
 
     /// Sends to that broker from now on: what this process folds in its own `slot`, what those who are gone have left
-    /// unsent, and what happens beside the journal.
+    /// unsent, and what happens beside the journal. What is sent of calls on the `trail` points to them.
     pub fn publish_to(
         &self,
         publisher: Arc<dyn Publisher>,
         directory: Arc<Directory>,
         slot: u32,
         steps: watch::Receiver<Positions>,
+        trail: Arc<Trail>,
     ) {
-        let outlet = Outlet { publisher, directory };
+        let outlet = Outlet { publisher, directory, trail };
         let stop = self.tasks.stopping();
         let own = Follower::open(&self.shared, &outlet, slot);
         self.tasks.spawn(own.run(steps.clone(), Until::Stopped, stop.clone()));

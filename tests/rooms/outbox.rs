@@ -141,7 +141,8 @@ impl Post {
 
     fn begin(&self) {
         let broker = Arc::<Broker>::clone(&self.broker);
-        self.outbox.publish_to(broker, Arc::clone(&self.rooms.directory), OWN, self.folded.subscribe());
+        let directory = Arc::clone(&self.rooms.directory);
+        self.outbox.publish_to(broker, directory, OWN, self.folded.subscribe(), Arc::default());
     }
 
     /// A batch with one refusal, decided at that moment; folded.

@@ -22,4 +22,5 @@ mod server;
 mod starts;
 mod telemetry;
 mod tls;
+mod traced;
 mod watch;

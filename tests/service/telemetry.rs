@@ -12,8 +12,8 @@ use crate::listeners::{Envelope, collector, sentry, spans};
 use crate::program::{Ended, Program, free_address, operator, ready, tollgate};
 use crate::raw::{exchange, post_track};
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const PARENT: &str = "00f067aa0ba902b7";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const PARENT: &str = "00f067aa0ba902b7";
 
 /// A server with these variables, and its address.
 pub(crate) async fn server(data: &TempDir, variables: &[(&str, &str)]) -> (Program, std::net::SocketAddr) {
@@ -155,17 +155,17 @@ fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn traced<T>(message: T) -> tonic::Request<T> {
+pub(crate) fn traced<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
     request
 }
 
-fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+pub(crate) fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let mut found = spans.iter().filter(|span| span.name == name && hex(&span.trace_id) == TRACE);
     let first = found.next().unwrap_or_else(|| panic!("no span `{name}` in {spans:?}"));
     assert!(found.next().is_none(), "several spans `{name}`");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document as Kept, doc};
+use tracing::instrument;
 
 use crate::adapters::mongo::conditional::{self, REVISION, Replacement};
 use crate::adapters::mongo::connect::MongoStore;
@@ -98,6 +99,7 @@ impl MongoDocuments {
 
 #[async_trait]
 impl Documents for MongoDocuments {
+    #[instrument(level = "debug", skip_all, name = "documents.insert", target = "tollgate::store")]
     async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
         let collection = self.collection(document.kind);
         self.indexes.ensure(&self.store, &collection, &document).await?;
@@ -116,11 +118,13 @@ impl Documents for MongoDocuments {
         Err(nonsense(format!("a value of {} `{}` is taken and free by turns", document.kind, document.id)))
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get", target = "tollgate::store")]
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
         let kept = self.store.find_one(&self.collection(kind), doc! { ID: id }, None).await?;
         kept.map(|kept| to_document(kind, Fields(kept))).transpose()
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get_many", target = "tollgate::store")]
     async fn get_many(
         &self,
         kind: &'static str,
@@ -134,6 +138,7 @@ impl Documents for MongoDocuments {
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.get_by", target = "tollgate::store")]
     async fn get_by(
         &self,
         kind: &'static str,
@@ -145,6 +150,7 @@ impl Documents for MongoDocuments {
         kept.map(|kept| to_document(kind, Fields(kept))).transpose()
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.replace_many", target = "tollgate::store")]
     async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
         let revisions: Vec<_> = documents.iter().map(|document| document.revision).collect();
         let mut by_kind: HashMap<&str, Vec<(usize, Document)>> = HashMap::new();
@@ -164,12 +170,14 @@ impl Documents for MongoDocuments {
         Ok(answers)
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.delete", target = "tollgate::store")]
     async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
         let collection = self.collection(kind);
         let delete = collection.delete_one(doc! { ID: id, REVISION: signed(revision)? });
         Ok(self.store.run(delete).await.map_err(failed)?.deleted_count == 1)
     }
 
+    #[instrument(level = "debug", skip_all, name = "documents.find", target = "tollgate::store")]
     async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {
         let collection = self.collection(search.kind);
         let limit = i64::try_from(search.limit).unwrap_or(i64::MAX);

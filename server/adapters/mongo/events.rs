@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::bson::Document;
 use mongodb::{Collection, IndexModel};
+use tracing::instrument;
 
 use crate::adapters::mongo::connect::MongoStore;
 use crate::adapters::mongo::convert::wide;
@@ -84,23 +85,28 @@ impl MongoEvents {
 
 #[async_trait]
 impl Events for MongoEvents {
+    #[instrument(level = "debug", skip_all, name = "events.insert", target = "tollgate::store")]
     async fn insert(&self, rows: Vec<Row>) -> Result<Vec<InsertedRow>, StoreError> {
         self.insert_rows(&rows).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.amend", target = "tollgate::store")]
     async fn amend(&self, amendments: Vec<Amendment>) -> Result<Vec<Amended>, StoreError> {
         self.amend_rows(&amendments).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.refuse", target = "tollgate::store")]
     async fn refuse(&self, refusals: Vec<RefusalRow>) -> Result<(), StoreError> {
         self.keep_refusals(&refusals).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.get", target = "tollgate::store")]
     async fn get(&self, keys: &[EventKey]) -> Result<Vec<Option<AmendedRow>>, StoreError> {
         let found = self.find(keys).await?;
         Ok(keys.iter().map(|key| found.get(key).and_then(Kept::amended)).collect())
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.amendment", target = "tollgate::store")]
     async fn amendment(&self, key: EventKey) -> Result<Option<Amendment>, StoreError> {
         let Some(target) = self.target(key).await? else { return Ok(None) };
         let found = self.find(&[target]).await?;
@@ -108,18 +114,22 @@ impl Events for MongoEvents {
         Ok(kept.and_then(|kept| kept.place(key).map(|place| kept.amendments[place].clone())))
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.list", target = "tollgate::store")]
     async fn list(&self, search: EventSearch<'_>) -> Result<Vec<ListedRow>, StoreError> {
         self.list_rows(&search).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.list_refusals", target = "tollgate::store")]
     async fn list_refusals(&self, search: EventSearch<'_>) -> Result<Vec<ListedRefusal>, StoreError> {
         self.list_refused(&search).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.purge", target = "tollgate::store")]
     async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.purge_old(received_before, limit).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.sync", target = "tollgate::store")]
     async fn sync(&self) -> Result<(), StoreError> {
         // What was answered is in the journals of a majority already.
         Ok(())

@@ -13,6 +13,7 @@ use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 use prost::bytes::Bytes;
+use tracing::instrument;
 
 use crate::adapters::mongo::connect::MongoStore;
 use crate::adapters::mongo::convert::{Fields, ID, bytes, unreadable};
@@ -164,10 +165,12 @@ impl Journal for MongoJournal {
         true
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.take_slot", target = "tollgate::store")]
     async fn take_slot(&self, low_water: Timestamp) -> Result<Position, JournalError> {
         self.take_free(low_water).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.beat", target = "tollgate::store")]
     async fn beat(&self, epoch: Position, low_water: Timestamp) -> Result<(), JournalError> {
         let head = self.find_head(epoch.slot).await?;
         let is_sealed =
@@ -178,6 +181,7 @@ impl Journal for MongoJournal {
         Ok(())
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.seal", target = "tollgate::store")]
     async fn seal(&self, epoch: Position) -> Result<Position, JournalError> {
         self.say_sealing(epoch).await?;
         let mut position = self.next_in(epoch).await?;
@@ -194,10 +198,12 @@ impl Journal for MongoJournal {
         }
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.slots", target = "tollgate::store")]
     async fn slots(&self) -> Result<Vec<Slot>, JournalError> {
         Ok(self.all_slots().await?)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.append", target = "tollgate::store")]
     async fn append(&self, batch: Batch) -> Result<(), JournalError> {
         let position = batch.position;
         let is_again = self.swap_doubtful(Some(batch.clone())).as_ref() == Some(&batch);
@@ -212,6 +218,7 @@ impl Journal for MongoJournal {
         if is_there { Ok(()) } else { Err(JournalError::Taken(position)) }
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.read", target = "tollgate::store")]
     async fn read(&self, after: Position, bytes_max: usize) -> Result<Vec<Batch>, JournalError> {
         let start = after.max(self.find_trimmed(after.slot).await?);
         let is_seal = start.epoch == 0 || self.is_seal(start).await?;
@@ -234,10 +241,12 @@ impl Journal for MongoJournal {
         }
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.head", target = "tollgate::store")]
     async fn head(&self, slot: u32) -> Result<Position, JournalError> {
         Ok(self.find_head(slot).await?.position)
     }
 
+    #[instrument(level = "debug", skip_all, name = "journal.trim", target = "tollgate::store")]
     async fn trim(&self, through: Position) -> Result<(), JournalError> {
         Ok(self.forget(through).await?)
     }

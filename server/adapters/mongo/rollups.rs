@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 use prost::Message as _;
+use tracing::instrument;
 
 use crate::adapters::mongo::conditional::{self, REVISION, Replacement};
 use crate::adapters::mongo::connect::MongoStore;
@@ -47,6 +48,7 @@ impl MongoRollups {
 
 #[async_trait]
 impl Rollups for MongoRollups {
+    #[instrument(level = "debug", skip_all, name = "rollups.get", target = "tollgate::store")]
     async fn get(&self, keys: &[RollupKey]) -> Result<Vec<Option<StoredRollup>>, StoreError> {
         let ids: Vec<_> = keys.iter().map(|key| id(&key.tenant, key.hour)).collect();
         let mut found = HashMap::with_capacity(ids.len());
@@ -57,6 +59,7 @@ impl Rollups for MongoRollups {
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
+    #[instrument(level = "debug", skip_all, name = "rollups.replace", target = "tollgate::store")]
     async fn replace(&self, rollups: Vec<StoredRollup>) -> Result<Vec<bool>, StoreError> {
         let replacements = rollups.into_iter().map(|rollup| {
             let positions = Positions { all: rollup.positions }.encode_to_vec();
@@ -76,6 +79,7 @@ impl Rollups for MongoRollups {
         conditional::replace(&self.store, &self.collection, replacements.collect()).await
     }
 
+    #[instrument(level = "debug", skip_all, name = "rollups.range", target = "tollgate::store")]
     async fn range(
         &self,
         tenant: &str,

@@ -9,10 +9,12 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, debug_span};
 
 use super::options::UNACKNOWLEDGED_MAX;
 use super::topic;
 use crate::live::inbox::{Delivery, Inbox, Receipt};
+use crate::trace;
 
 /// The user property that has the sender's credential.
 const AUTHORIZATION: &str = "authorization";
@@ -32,7 +34,7 @@ pub(super) async fn run(
 ) {
     let handled = ReceiverStream::new(arriving).map(|publish| async move {
         let dealt_with = match delivery(&publish) {
-            Some(delivery) => deliver(inbox, &delivery, stop).await,
+            Some(delivery) => deliver(inbox, &delivery, stop).instrument(span(&publish)).await,
             None => true,
         };
         dealt_with.then_some(publish)
@@ -58,10 +60,19 @@ async fn deliver(inbox: &dyn Inbox, delivery: &Delivery, stop: &CancellationToke
     false
 }
 
+/// The span of a message: it goes on with the trace that its sender began.
+fn span(publish: &Publish) -> Span {
+    let span = debug_span!(target: "tollgate::broker", "ingest", otel.kind = "consumer");
+    trace::go_on(&span, &|name| {
+        let (_, value) = properties(publish).iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some(value.as_str())
+    });
+    span
+}
+
 fn delivery(publish: &Publish) -> Option<Delivery> {
-    let properties = publish.properties.as_ref().map_or(&[][..], |properties| &properties.user_properties);
     let values = |name: &str| {
-        properties
+        properties(publish)
             .iter()
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.clone())
@@ -73,4 +84,8 @@ fn delivery(publish: &Publish) -> Option<Delivery> {
         message_id: values(MESSAGE_ID).pop().unwrap_or_default(),
         payload: publish.payload.clone(),
     })
+}
+
+fn properties(publish: &Publish) -> &[(String, String)] {
+    publish.properties.as_ref().map_or(&[][..], |properties| &properties.user_properties)
 }

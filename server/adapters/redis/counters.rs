@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use deadpool_redis::redis::Value;
+use tracing::instrument;
 
 use crate::adapters::redis::RedisError;
 use crate::adapters::redis::ask::{self, Asked};
@@ -295,6 +296,7 @@ impl Counters for RedisCounters {
         }
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.charge", target = "tollgate::store")]
     async fn charge(
         &self,
         tenant: &str,
@@ -319,6 +321,7 @@ impl Counters for RedisCounters {
         Err(unsettled())
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.committed", target = "tollgate::store")]
     async fn committed(&self, events: &[(Arc<str>, EventKey)]) -> Result<(), CountersError> {
         let mut tenants: std::collections::HashMap<&Arc<str>, Vec<EventKey>> = Default::default();
         for (tenant, event) in events {
@@ -332,6 +335,7 @@ impl Counters for RedisCounters {
         futures_util::future::join_all(told).await.into_iter().collect()
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.install", target = "tollgate::store")]
     async fn install(&self, tenant: &str, state: State) -> Result<(), CountersError> {
         let installation = upkeep::Installation::of(&state);
         for part in installation.parts(self.time()) {
@@ -340,11 +344,13 @@ impl Counters for RedisCounters {
         Ok(())
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.grant", target = "tollgate::store")]
     async fn grant(&self, tenant: &str, grant: Grant) -> Result<bool, CountersError> {
         let told = self.upkeep(tenant, &upkeep::grant(self.time(), &grant)).await?;
         Ok(told.status != "missing")
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.extend", target = "tollgate::store")]
     async fn extend(
         &self,
         tenant: &str,
@@ -361,6 +367,7 @@ impl Counters for RedisCounters {
         Err(unsettled())
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.end", target = "tollgate::store")]
     async fn end(&self, tenant: &str, policy: &Policy, end: &End<'_>) -> Result<Ended, CountersError> {
         for _ in 0..MOVES_MAX {
             let period = policy.period.containing(self.now());
@@ -372,6 +379,7 @@ impl Counters for RedisCounters {
         Err(unsettled())
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.expired", target = "tollgate::store")]
     async fn expired(
         &self,
         tenant: &str,
@@ -381,6 +389,7 @@ impl Counters for RedisCounters {
         self.upkeep(tenant, &upkeep::expired(self.time(), reservations, grants)).await.map(drop)
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.complete", target = "tollgate::store")]
     async fn complete(
         &self,
         tenant: &str,
@@ -398,6 +407,7 @@ impl Counters for RedisCounters {
     }
 
     /// Of each sliding log, only its newest entry with the sum of all: a log corrects itself within its window.
+    #[instrument(level = "debug", skip_all, name = "counters.read", target = "tollgate::store")]
     async fn read(&self, tenant: &str) -> Result<Option<State>, CountersError> {
         let told = self.upkeep(tenant, &upkeep::read(self.time())).await?;
         if told.status == "missing" {
@@ -406,6 +416,7 @@ impl Counters for RedisCounters {
         upkeep::state(&mut told.rest()).ok_or_else(malformed).map(Some)
     }
 
+    #[instrument(level = "debug", skip_all, name = "counters.correct", target = "tollgate::store")]
     async fn correct(&self, tenant: &str, correction: &Correction) -> Result<bool, CountersError> {
         let told = self.upkeep(tenant, &upkeep::correct(self.time(), correction)).await?;
         Ok(told.status == "done")

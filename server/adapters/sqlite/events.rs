@@ -148,6 +148,7 @@ impl Events for SqliteEvents {
             .await
     }
 
+    #[instrument(level = "debug", skip_all, name = "events.purge", target = "tollgate::store")]
     async fn purge(&self, received_before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(move |events| {

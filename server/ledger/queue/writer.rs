@@ -109,7 +109,7 @@ impl<'a> Writer<'a> {
                 None => self.patiently(batch.clone(), &mut entries).await,
             }
         };
-        let appended = append.instrument(span).await;
+        let appended = append.instrument(span.clone()).await;
         failpoint::reached(Point::AfterAppend);
         match (appended, self.spool) {
             (Ok(()), _) => {}
@@ -124,13 +124,15 @@ impl<'a> Writer<'a> {
         }
         let marks = entries.iter_mut().filter_map(|entry| entry.mark.take()).collect::<Vec<_>>();
         // Marks that stay pending do no harm: a retry journals again, and the ledger counts once.
-        match tokio::time::timeout(MARKS_PATIENCE, self.counters.committed(&marks)).await {
+        let told = self.counters.committed(&marks).instrument(span);
+        match tokio::time::timeout(MARKS_PATIENCE, told).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 error!(error = %error, "could not mark {} events as durable: {}", marks.len(), chain(&error));
             }
             Err(_) => warn!("could not mark {} events as durable: the counters do not answer", marks.len()),
         }
+        self.queue.trail.leave(position, entries.iter().map(|entry| &entry.origin));
         // Whoever is answered, and whoever sees low-water pass, finds the batch under the head.
         self.queue.committed.send_replace(position);
         self.queue.finish(entries, Ok(Kept::Committed));

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, debug_span, error, info, warn};
 
 use super::cursor::Cursor;
 use super::retry::Retry;
 use super::{Outlet, Shared, counter, pause, reading, states};
 use crate::ledger::journal::{Batch, JournalError};
 use crate::ledger::stamp::{Position, Positions};
+use crate::live::announcement::Announcement;
 use crate::live::publisher::PublishError;
 use crate::store::StoreError;
 use crate::time::DAY;
@@ -171,11 +172,20 @@ impl Follower {
         };
         self.tell_gap(&batches);
         let step = reading::read(&self.shared, &self.outlet, &batches).await?;
-        self.outlet.publisher.publish(&step.announcements).await?;
+        self.publish(&step.announcements, last).await?;
         counter::sent(&step.announcements);
         self.shared.mark_sent(step.alerts.into_iter());
         self.changed.extend(step.tenants);
         self.sent = last;
+        Ok(())
+    }
+
+    /// Sends the announcements of all batches up to `last`: work for many calls, which its span points to.
+    async fn publish(&self, announcements: &[Announcement], last: Position) -> Result<(), PublishError> {
+        let span = debug_span!(target: "tollgate::broker", "announce", announcements = announcements.len());
+        self.outlet.trail.link(&span, last);
+        self.outlet.publisher.publish(announcements).instrument(span).await?;
+        self.outlet.trail.forget(last);
         Ok(())
     }
 
