@@ -3,6 +3,7 @@
 //! A setting has a section and a name. In the file it stands as `name` under `[section]`; in the environment as
 //! `TOLLGATE_SECTION_NAME`, which wins over the file. The flags of `tollgate serve` win over both.
 
+mod accounts;
 mod data;
 mod http;
 mod limits;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
+pub use crate::config::accounts::AccountsConfig;
 pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::limits::LimitsConfig;
@@ -43,11 +45,12 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "tls",
     "data",
     "operator",
+    "accounts",
     "plans",
     "retention",
     "http",
@@ -81,6 +84,8 @@ pub struct Config {
     pub data: DataConfig,
     /// Who may administer it.
     pub operator: OperatorConfig,
+    /// People who log in.
+    pub accounts: AccountsConfig,
     /// What it promises at first.
     pub plans: PlansConfig,
     /// How long it keeps events.
@@ -122,6 +127,7 @@ impl Config {
             tls: section(&mut sections, "tls")?,
             data: section(&mut sections, "data")?,
             operator: section(&mut sections, "operator")?,
+            accounts: section(&mut sections, "accounts")?,
             plans: section(&mut sections, "plans")?,
             retention: section(&mut sections, "retention")?,
             http: section(&mut sections, "http")?,

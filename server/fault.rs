@@ -1,6 +1,7 @@
 //! Why something failed, in words that every room and the door share.
 
 use std::error::Error;
+use std::time::Duration;
 
 /// Why an RPC failed: the reasons of `error_reason.proto`, each with the one kind that it has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +45,7 @@ pub enum Reason {
     Internal,
     Unsupported,
     MessageTooLarge,
+    HashingBusy,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -106,7 +108,7 @@ impl Reason {
             | Self::SettlementAboveHold
             | Self::JobRunning => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
-            Self::ServerOverloaded => Kind::Exhausted,
+            Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned
             | Self::StoreUnavailable
             | Self::FreshnessTimeout
@@ -134,6 +136,11 @@ pub trait Fault: Error {
     /// The fields that were wrong; empty where no field was.
     fn violations(&self) -> &[Violation] {
         &[]
+    }
+
+    /// When it may be tried again, where that is known.
+    fn retry_after(&self) -> Option<Duration> {
+        None
     }
 
     /// Further facts for the caller, by name.

@@ -3712,6 +3712,9 @@ pub enum ErrorReason {
     /// OUT_OF_RANGE. The message has more bytes than the server takes.
     /// Example: a TrackBatch of 2 MiB.
     MessageTooLarge = 38,
+    /// RESOURCE_EXHAUSTED with RetryInfo. More passwords wait to be checked than the server lets wait.
+    /// Example: a flood of logins.
+    HashingBusy = 39,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3759,6 +3762,7 @@ impl ErrorReason {
             Self::JobNotFound => "ERROR_REASON_JOB_NOT_FOUND",
             Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
+            Self::HashingBusy => "ERROR_REASON_HASHING_BUSY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3803,6 +3807,7 @@ impl ErrorReason {
             "ERROR_REASON_JOB_NOT_FOUND" => Some(Self::JobNotFound),
             "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
+            "ERROR_REASON_HASHING_BUSY" => Some(Self::HashingBusy),
             _ => None,
         }
     }

@@ -1,0 +1,43 @@
+//! `[accounts]`: people who log in.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::thread::available_parallelism;
+
+use serde::Deserialize;
+
+/// People who log in. Hashes of passwords that were made at another cost are made anew at the next login.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// KiB of memory that hashing a password takes.
+    pub argon2_memory_kib: NonZeroU32,
+    /// Passes over that memory.
+    pub argon2_passes: NonZeroU32,
+    /// Lanes in it.
+    pub argon2_lanes: NonZeroU32,
+    /// Passwords that are hashed at once. Unset: half of the cores, which leaves the others to everybody else.
+    pub hashes_at_once: Option<NonZeroUsize>,
+}
+
+impl Default for AccountsConfig {
+    /// The first choice of OWASP's Password Storage Cheat Sheet: 19 MiB and two passes.
+    fn default() -> Self {
+        const MEMORY_KIB: NonZeroU32 = NonZeroU32::new(19_456).expect("it is above zero");
+        const PASSES: NonZeroU32 = NonZeroU32::new(2).expect("two is above zero");
+        Self {
+            argon2_memory_kib: MEMORY_KIB,
+            argon2_passes: PASSES,
+            argon2_lanes: NonZeroU32::MIN,
+            hashes_at_once: None,
+        }
+    }
+}
+
+impl AccountsConfig {
+    /// Passwords that are hashed at once.
+    #[must_use]
+    pub fn hashes_at_once(&self) -> usize {
+        let half = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+        self.hashes_at_once.map_or_else(half, NonZeroUsize::get)
+    }
+}
