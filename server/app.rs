@@ -42,7 +42,7 @@ use crate::time::Clock;
 use std::num::NonZeroU32;
 use tower::Layer as _;
 
-pub use backends::Incomplete;
+pub use backends::{Incomplete, shared_wholly};
 use broker::Telling;
 use rooms::Rooms;
 

@@ -63,10 +63,10 @@ pub enum Incomplete {
 
 /// Opens the stores. Those that are on this machine are held by this process.
 pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, StartError> {
+    shared_wholly(config)?;
     if config.mongodb.uri.is_none() {
         return embedded(directory);
     }
-    shared_wholly(config)?;
     let spool = FileSpool::open(&directory.join(SPOOL), config.data.spool_bytes_max.get()).await?;
     let settings = mongo_settings(&config.mongodb);
     let connect = || MongoStore::connect(&settings);
@@ -128,7 +128,10 @@ fn embedded(directory: &Path) -> Result<Stores, StartError> {
 }
 
 /// Whether servers that share a store are told all that they must share.
-fn shared_wholly(config: &Config) -> Result<(), Incomplete> {
+pub fn shared_wholly(config: &Config) -> Result<(), Incomplete> {
+    if config.mongodb.uri.is_none() {
+        return Ok(());
+    }
     if config.redis.url.is_none() {
         return Err(Incomplete::Counters);
     }

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::app;
 use crate::cli::running::Running;
 use crate::config::Config;
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
@@ -49,6 +50,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
 
 async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = stop_signal()?;
+    // Before a key is made that would be nobody's.
+    app::shared_wholly(&config)?;
     let directory = DataDirectory::open(&config.data.directory)?;
     let operator_key = directory.operator_key(config.operator.key.as_ref())?;
     announce(&operator_key)?;

@@ -20,6 +20,7 @@ mod reflection;
 mod retention;
 mod server;
 mod starts;
+mod stores;
 mod telemetry;
 mod tls;
 mod traced;

@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::program::{OPERATOR_KEY, Program, free_address, listening, tollgate};
+use crate::program::{Ended, OPERATOR_KEY, Program, free_address, listening, tollgate};
 
-/// Starts with that command, and expects it to end with those words.
-pub(crate) async fn refused(command: std::process::Command, expected: &[&str]) {
+/// Starts with that command, and expects it to end with those words. Answers all that it said.
+pub(crate) async fn refused(command: std::process::Command, expected: &[&str]) -> Ended {
     let ended = Program::spawn(command).ended().await;
     assert_eq!(Some(1), ended.status.code(), "{ended:?}");
     let sentence = ended.stderr.lines().last().unwrap_or_default();
@@ -14,6 +14,7 @@ pub(crate) async fn refused(command: std::process::Command, expected: &[&str]) {
         assert!(sentence.contains(part), "`{sentence}` does not say `{part}`");
     }
     assert!(!format!("{ended:?}").contains(OPERATOR_KEY), "{ended:?}");
+    ended
 }
 
 fn write(path: &Path, text: &str, mode: u32) {
