@@ -8,6 +8,7 @@ pub mod hearing;
 pub mod installation;
 pub mod keyring;
 pub mod keys;
+pub mod lockout;
 pub mod member;
 pub mod permission;
 pub mod requests;
