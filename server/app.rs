@@ -28,9 +28,11 @@ use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
+use crate::identity::audit::Audit;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
+use crate::jobs::close_audit::CloseAudit;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
@@ -62,6 +64,7 @@ pub struct App {
     pub ledger: Ledger,
     /// Who is asking.
     pub keyring: Arc<Keyring>,
+    audit: Arc<Audit>,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -133,11 +136,13 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let jobs = start_jobs(&documents, clean_up, &clock, tasks);
+        let close_audit = CloseAudit { audit: Arc::clone(&rooms.audit) };
+        let jobs = start_jobs(&documents, clean_up, close_audit, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests } = rooms;
+        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
+        let Rooms { members, own_roles, users, audit, .. } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -156,8 +161,26 @@ impl App {
                 pages: pages.clone(),
                 clock,
             },
-            auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
-            admin: AdminApi { tenants, jobs, requests, pages },
+            auth: AuthApi {
+                keys,
+                resolver: Arc::clone(&resolver),
+                requests: Arc::clone(&requests),
+                pages: pages.clone(),
+                members: Arc::clone(&members),
+                own_roles,
+                users: Arc::clone(&users),
+            },
+            admin: AdminApi {
+                tenants,
+                jobs,
+                requests,
+                pages,
+                members,
+                users,
+                audit: Arc::clone(&audit),
+                resolver,
+            },
+            audit,
             limits: config.limits,
             ledger,
             keyring,
@@ -171,7 +194,7 @@ impl App {
     pub fn services(&self) -> Routes {
         let received = bytes(self.limits.message_bytes_in);
         let sent = bytes(self.limits.message_bytes_out);
-        let layer = AuthLayer::new(Arc::clone(&self.keyring));
+        let layer = AuthLayer::new(Arc::clone(&self.keyring), Arc::clone(&self.audit));
         macro_rules! bounded {
             ($server:ident, $service:expr) => {{
                 let server = $server::new($service.clone());
@@ -200,11 +223,12 @@ impl App {
 fn start_jobs(
     documents: &Arc<dyn Documents>,
     clean_up: CleanUp,
+    close_audit: CloseAudit,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes)];
+    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(close_audit), Arc::new(forget_changes)];
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

@@ -125,7 +125,7 @@ async fn accept(listener: &TcpListener, door: &Arc<Door>, connections: &Tasks) -
             }
         };
         match places.take(peer.ip()) {
-            Ok(place) => connections.spawn(Arc::clone(door).attend(stream, place)),
+            Ok(place) => connections.spawn(Arc::clone(door).attend(stream, peer, place)),
             Err(full) => refused(full.reason(), &full),
         }
     }
@@ -144,7 +144,7 @@ struct Door {
 
 impl Door {
     /// One connection, from its first byte to its last.
-    async fn attend(self: Arc<Self>, stream: TcpStream, place: Place) {
+    async fn attend(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
         let opened = tokio::time::timeout(self.limits.opening_patience(), self.open(stream));
         let stream = match self.ending.run_until_cancelled(opened).await {
             Some(Ok(Ok(stream))) => stream,
@@ -156,7 +156,7 @@ impl Door {
         let life = Arc::new(Life::of(&self.cut));
         let (unread, remains) = unread();
         let owed = Owed::default();
-        let link = Link { unread, owed: owed.clone() };
+        let link = Link { unread, owed: owed.clone(), peer };
         let connection = Connection::new(stream, Arc::clone(&life), link, place);
         let watching = async {
             tokio::join!(self.greet(&life), self.collect(&life, &owed), remains.read());

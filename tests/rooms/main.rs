@@ -1,11 +1,13 @@
 //! The rooms over a real store, without the door: what they keep, and that a process may end anywhere.
 
+mod audit;
 mod catalogue;
 mod changes;
 mod credentials;
 mod door;
 mod jobs;
 mod keys;
+mod members;
 mod outbox;
 mod requests;
 mod roles;
