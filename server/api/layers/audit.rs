@@ -8,7 +8,7 @@ use ::http::{Extensions, HeaderMap, Response};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::api::serve::connection::Link;
+use crate::api::serve::peer;
 use crate::api::status::{from_fault, reason_name};
 use crate::fault::Fault as _;
 use crate::identity::audit::entry::{Actor, Outcome};
@@ -80,7 +80,7 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn new(path: &str, extensions: &Extensions) -> Self {
         let method = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let peer = extensions.get::<Link>().map(|link| link.peer.ip().to_string()).unwrap_or_default();
+        let peer = peer(extensions).map(|peer| peer.to_string()).unwrap_or_default();
         Self { method, peer }
     }
 
