@@ -139,10 +139,11 @@ async fn tenant_of_another_is_as_one_that_is_not_there() {
 
 #[tokio::test]
 async fn thing_of_another_is_as_one_that_is_not_there() {
-    let server = Server::new().await.with_tenant("other", "free").await;
+    let server = Server::new().await.with_trusting_plan().await.with_tenant("other", "free").await;
     let (mine, theirs) = (server.key_of("other").await, server.key().await);
     let client = server.client(&theirs);
-    let reserve = v1::ReserveRequest { event: Some(event("evt-1")), ..Default::default() };
+    let reserve =
+        v1::ReserveRequest { event: Some(event()), credits_micros: 1_000_000, ..Default::default() };
     let reserved = client.track().reserve(reserve).await.unwrap().into_inner();
     let me = client.auth().who_am_i(v1::WhoAmIRequest {}).await.unwrap().into_inner();
     let raw = Raw::connect(server.address(), &mine).await;
@@ -184,6 +185,6 @@ async fn member_of_another_tenant_is_as_nobody() {
     }
 }
 
-fn event(id: &str) -> v1::UsageEvent {
-    v1::UsageEvent { id: id.to_owned(), ..Default::default() }
+fn event() -> v1::UsageEvent {
+    v1::UsageEvent { service: String::from("search"), endpoint: String::from("/find"), ..Default::default() }
 }
