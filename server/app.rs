@@ -29,10 +29,12 @@ use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
+use crate::identity::audit::Audit;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::lockout::Lockout;
 use crate::jobs::clean_up::CleanUp;
+use crate::jobs::close_audit::CloseAudit;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::forget_locks::ForgetLocks;
 use crate::jobs::runner::{Job, Runner};
@@ -71,6 +73,7 @@ pub struct App {
     pub outbox: Arc<Outbox>,
     /// Which tries to log in are looked at.
     pub lockout: Arc<Lockout>,
+    audit: Arc<Audit>,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -154,12 +157,18 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let forget_locks = ForgetLocks { lockout: Arc::clone(&lockout) };
-        let jobs = start_jobs(&documents, clean_up, forget_locks, &clock, tasks);
+        let jobs: Vec<Arc<dyn Job>> = vec![
+            Arc::new(clean_up),
+            Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
+            Arc::new(ForgetLocks { lockout: Arc::clone(&lockout) }),
+            Arc::new(ForgetChanges { teller: Teller::new(&documents, Arc::clone(&clock)) }),
+        ];
+        let jobs = start_jobs(&documents, jobs, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests } = rooms;
+        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
+        let Rooms { members, own_roles, users, audit, .. } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -178,8 +187,26 @@ impl App {
                 pages: pages.clone(),
                 clock,
             },
-            auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
-            admin: AdminApi { tenants, jobs, requests, pages },
+            auth: AuthApi {
+                keys,
+                resolver: Arc::clone(&resolver),
+                requests: Arc::clone(&requests),
+                pages: pages.clone(),
+                members: Arc::clone(&members),
+                own_roles,
+                users: Arc::clone(&users),
+            },
+            admin: AdminApi {
+                tenants,
+                jobs,
+                requests,
+                pages,
+                members,
+                users,
+                audit: Arc::clone(&audit),
+                resolver,
+            },
+            audit,
             limits: config.limits,
             ledger,
             keyring,
@@ -195,7 +222,7 @@ impl App {
     pub fn services(&self) -> Routes {
         let received = bytes(self.limits.message_bytes_in);
         let sent = bytes(self.limits.message_bytes_out);
-        let layer = AuthLayer::new(Arc::clone(&self.keyring));
+        let layer = AuthLayer::new(Arc::clone(&self.keyring), Arc::clone(&self.audit));
         macro_rules! bounded {
             ($server:ident, $service:expr) => {{
                 let server = $server::new($service.clone());
@@ -223,13 +250,10 @@ impl App {
 /// Runs all jobs when they are due.
 fn start_jobs(
     documents: &Arc<dyn Documents>,
-    clean_up: CleanUp,
-    forget_locks: ForgetLocks,
+    jobs: Vec<Arc<dyn Job>>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
-    let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes), Arc::new(forget_locks)];
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

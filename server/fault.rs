@@ -46,6 +46,13 @@ pub enum Reason {
     Unsupported,
     MessageTooLarge,
     HashingBusy,
+    MemberNotFound,
+    RoleNotFound,
+    GrantExceedsOwn,
+    LastOwner,
+    RoleExists,
+    RoleInUse,
+    RosterFull,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -88,25 +95,31 @@ impl Reason {
             | Self::CredentialRevoked
             | Self::CredentialExpired
             | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden => Kind::Denied,
+            Self::PermissionMissing | Self::TenantForbidden | Self::GrantExceedsOwn => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
             | Self::ApiKeyNotFound
             | Self::EventNotFound
             | Self::ReservationNotFound
-            | Self::JobNotFound => Kind::NotFound,
+            | Self::JobNotFound
+            | Self::MemberNotFound
+            | Self::RoleNotFound => Kind::NotFound,
             Self::EventConflict
             | Self::CompletionConflict
             | Self::RequestConflict
             | Self::TenantExists
-            | Self::PlanExists => Kind::Conflict,
+            | Self::PlanExists
+            | Self::RoleExists => Kind::Conflict,
             Self::PlanNotPublished
             | Self::ReservationSettled
             | Self::ReservationReleased
             | Self::ReservationExpired
             | Self::SettlementAboveHold
-            | Self::JobRunning => Kind::Precondition,
+            | Self::JobRunning
+            | Self::LastOwner
+            | Self::RoleInUse
+            | Self::RosterFull => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

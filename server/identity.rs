@@ -1,6 +1,7 @@
 //! Who is asking: tenants, their keys, what each caller may do, and which requests were made before.
 
 pub mod api_key;
+pub mod audit;
 pub mod caller;
 pub mod credential;
 pub mod directory;
@@ -11,6 +12,8 @@ pub mod keyring;
 pub mod keys;
 pub mod lockout;
 pub mod member;
+pub mod members;
+pub mod own_roles;
 pub mod password;
 pub mod permission;
 pub mod requests;
@@ -18,5 +21,6 @@ pub mod roles;
 pub mod seal;
 pub mod tenant;
 pub mod tenants;
+mod turns;
 pub mod user;
 pub mod vault;

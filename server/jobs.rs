@@ -1,6 +1,7 @@
 //! What no request waits for. Each job may run twice safely, also at once; one server at a time runs it.
 
 pub mod clean_up;
+pub mod close_audit;
 pub mod forget_changes;
 pub mod forget_locks;
 pub mod pieces;

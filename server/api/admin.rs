@@ -1,6 +1,8 @@
 //! `AdminService`: the tenants, and the jobs.
 
+mod audit;
 mod jobs;
+mod staff;
 
 use std::sync::Arc;
 
@@ -11,13 +13,18 @@ use crate::api::convert::time::to_message;
 use crate::api::layers::auth::caller;
 use crate::api::once::{Call, once, whole};
 use crate::api::page::{List, Pages, page_size};
+use crate::api::resolve::Resolver;
 use crate::api::rpc::admin_service_server::AdminService;
 use crate::api::status::from_fault;
 use crate::fault::Invalid;
+use crate::identity::audit::{Audit, note};
+use crate::identity::members::Members;
 use crate::identity::requests::Requests;
 use crate::identity::tenant::TenantState;
 use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
+use crate::identity::user::User;
 use crate::jobs::runner::{JobsError, Runner};
+use crate::store::records::Records;
 
 const TENANTS: List<'static> = List { method: "ListTenants", tenant: "", filter: &[] };
 
@@ -32,6 +39,14 @@ pub struct AdminApi {
     pub requests: Arc<Requests>,
     /// The tokens of pages.
     pub pages: Pages,
+    /// Who belongs where.
+    pub members: Arc<Members>,
+    /// The people.
+    pub users: Arc<Records<User>>,
+    /// The audit log.
+    pub audit: Arc<Audit>,
+    /// Finds the tenants that requests are about.
+    pub resolver: Arc<Resolver>,
 }
 
 #[tonic::async_trait]
@@ -101,6 +116,41 @@ impl AdminService for AdminApi {
         Ok(Response::new(v1::ResumeTenantResponse { tenant: Some(message(tenant)) }))
     }
 
+    async fn add_staff(
+        &self,
+        request: Request<v1::AddStaffRequest>,
+    ) -> Result<Response<v1::AddStaffResponse>, Status> {
+        self.new_staff(request).await
+    }
+
+    async fn list_staff(
+        &self,
+        request: Request<v1::ListStaffRequest>,
+    ) -> Result<Response<v1::ListStaffResponse>, Status> {
+        self.staff(request).await
+    }
+
+    async fn remove_staff(
+        &self,
+        request: Request<v1::RemoveStaffRequest>,
+    ) -> Result<Response<v1::RemoveStaffResponse>, Status> {
+        self.end_staff(request).await
+    }
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<v1::ListAuditEntriesRequest>,
+    ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
+        self.audit_entries(request).await
+    }
+
+    async fn verify_audit_log(
+        &self,
+        request: Request<v1::VerifyAuditLogRequest>,
+    ) -> Result<Response<v1::VerifyAuditLogResponse>, Status> {
+        self.audit_log(request).await
+    }
+
     async fn list_jobs(
         &self,
         _request: Request<v1::ListJobsRequest>,
@@ -121,6 +171,7 @@ impl AdminService for AdminApi {
         let (request_id, method) = (request.request_id.as_str(), "RunJob");
         let call = Call { caller: &caller, method, request_id, request };
         let answer = once(&self.requests, call, whole, |_| async move {
+            note::target("job", &request.name);
             let run = self.jobs.start(&request.name).await?;
             Ok::<_, JobsError>(v1::RunJobResponse { run: Some(jobs::run(run)) })
         });

@@ -1,6 +1,7 @@
 //! `AuthService`: each group of methods has a file of its own.
 
 mod keys;
+pub(in crate::api) mod roles;
 
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ use crate::api::rpc::auth_service_server::AuthService;
 use crate::api::status::from_fault;
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::keys::Keys;
+use crate::identity::members::Members;
+use crate::identity::own_roles::OwnRoles;
 use crate::identity::requests::Requests;
+use crate::identity::user::User;
+use crate::store::records::Records;
 
 /// `AuthService` over the rooms of identity.
 #[derive(Clone, Debug)]
@@ -27,6 +32,12 @@ pub struct AuthApi {
     pub requests: Arc<Requests>,
     /// The tokens of pages.
     pub pages: Pages,
+    /// Who belongs where.
+    pub members: Arc<Members>,
+    /// The roles that tenants make.
+    pub own_roles: Arc<OwnRoles>,
+    /// The people.
+    pub users: Arc<Records<User>>,
 }
 
 #[tonic::async_trait]
@@ -53,6 +64,55 @@ impl AuthService for AuthApi {
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
         let (caller, request) = parts(request)?;
         self.end_key(&caller, &request).await.map(Response::new)
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::ListMembersResponse>, Status> {
+        self.members_page(request).await
+    }
+
+    async fn change_member_role(
+        &self,
+        request: Request<v1::ChangeMemberRoleRequest>,
+    ) -> Result<Response<v1::ChangeMemberRoleResponse>, Status> {
+        self.member_role(request).await
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<v1::RemoveMemberRequest>,
+    ) -> Result<Response<v1::RemoveMemberResponse>, Status> {
+        self.end_member(request).await
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<v1::ListRolesRequest>,
+    ) -> Result<Response<v1::ListRolesResponse>, Status> {
+        self.roles(request).await
+    }
+
+    async fn create_role(
+        &self,
+        request: Request<v1::CreateRoleRequest>,
+    ) -> Result<Response<v1::CreateRoleResponse>, Status> {
+        self.new_role(request).await
+    }
+
+    async fn update_role(
+        &self,
+        request: Request<v1::UpdateRoleRequest>,
+    ) -> Result<Response<v1::UpdateRoleResponse>, Status> {
+        self.other_role(request).await
+    }
+
+    async fn delete_role(
+        &self,
+        request: Request<v1::DeleteRoleRequest>,
+    ) -> Result<Response<v1::DeleteRoleResponse>, Status> {
+        self.end_role(request).await
     }
 
     async fn who_am_i(

@@ -1,3 +1,4 @@
 //! What stands before every method.
 
+pub mod audit;
 pub mod auth;

@@ -4,6 +4,7 @@ mod grant;
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use tollgate_client::v1;
 use tonic::{Request, Response, Status};
 
@@ -16,6 +17,7 @@ use crate::api::resolve::{ResolveError, Resolver};
 use crate::api::rpc::plans_service_server::PlansService;
 use crate::api::status::from_fault;
 use crate::fault::{Fault, Invalid};
+use crate::identity::audit::note;
 use crate::identity::directory::{Directory, TenantEntry};
 use crate::identity::requests::Requests;
 use crate::identity::tenants::{Tenants, TenantsError};
@@ -91,6 +93,7 @@ impl PlansService for PlansApi {
             let new = NewPlan { seed, slug: request.slug.clone(), name: request.name.clone(), spec };
             async {
                 let (made, first) = self.catalogue.create(new).await?;
+                note::target("plan", &made.id);
                 let (plan, version) = (Some(plan(made)), Some(version(first)));
                 Ok::<_, PlansError>(v1::CreatePlanResponse { plan, version })
             }
@@ -110,6 +113,8 @@ impl PlansService for PlansApi {
         let call = Call { caller: &caller, method, request_id, request: &request };
         let answer = once(&self.requests, call, whole, |seed| async move {
             let (changed, made) = self.catalogue.add_version(name, seed, spec).await?;
+            note::target("plan", &changed.id);
+            note::after(&VersionNote { version: made.number });
             let (plan, version) = (Some(plan(changed)), Some(version(made)));
             Ok::<_, PlansError>(v1::CreatePlanVersionResponse { plan, version })
         });
@@ -129,6 +134,8 @@ impl PlansService for PlansApi {
         // Also after a failure: the publication may have been kept all the same.
         self.directory.forget_all();
         let (published, version_published) = published.map_err(refused)?;
+        note::target("plan", &published.id);
+        note::after(&VersionNote { version: version_published.number });
         let (plan, version) = (Some(plan(published)), Some(version(version_published)));
         Ok(Response::new(v1::PublishPlanVersionResponse { plan, version }))
     }
@@ -177,9 +184,27 @@ impl PlansService for PlansApi {
     ) -> Result<Response<v1::GrantCreditsResponse>, Status> {
         let grant = grant::new_grant(request.get_ref(), self.clock.now()).map_err(refused)?;
         let tenant = self.tenant(&request, &request.get_ref().tenant_id).await?;
+        note::target("wallet", &tenant.id);
+        note::after(&GrantNote {
+            request_id: &request.get_ref().request_id,
+            credits_micros: request.get_ref().credits_micros,
+        });
         let granted = self.wallets.grant(&tenant.id, &tenant.policy, grant.clone()).await.map_err(refused)?;
         Ok(Response::new(grant::response(&tenant.id, &grant, &granted)))
     }
+}
+
+/// What the audit log says of a plan's version.
+#[derive(Serialize)]
+struct VersionNote {
+    version: u32,
+}
+
+/// What the audit log says of credits.
+#[derive(Serialize)]
+struct GrantNote<'a> {
+    request_id: &'a str,
+    credits_micros: i64,
 }
 
 impl PlansApi {

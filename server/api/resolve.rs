@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::decision::DenialReason;
+use crate::identity::audit::note;
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::credential;
 use crate::identity::directory::{Directory, TenantEntry};
@@ -97,7 +98,9 @@ impl Resolver {
     /// The tenant that a request is about: `tenant_id`, or the caller's own where that is empty.
     pub async fn tenant(&self, caller: &Caller, tenant_id: &str) -> Result<Arc<TenantEntry>, ResolveError> {
         let id = Self::named(caller, tenant_id)?;
-        self.directory.tenant(id).await?.ok_or_else(|| ResolveError::NotFound(id.to_owned()))
+        let entry = self.directory.tenant(id).await?.ok_or_else(|| ResolveError::NotFound(id.to_owned()))?;
+        note::tenant(id);
+        Ok(entry)
     }
 
     /// The tenant that a call is about: as [`Resolver::tenant`], or that of the customer's `api_key`.

@@ -196,6 +196,13 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::JobNotFound => ErrorReason::JobNotFound,
         Reason::JobRunning => ErrorReason::JobRunning,
         Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
+        Reason::MemberNotFound => ErrorReason::MemberNotFound,
+        Reason::RoleNotFound => ErrorReason::RoleNotFound,
+        Reason::GrantExceedsOwn => ErrorReason::GrantExceedsOwn,
+        Reason::LastOwner => ErrorReason::LastOwner,
+        Reason::RoleExists => ErrorReason::RoleExists,
+        Reason::RoleInUse => ErrorReason::RoleInUse,
+        Reason::RosterFull => ErrorReason::RosterFull,
     }
 }
 
@@ -254,6 +261,13 @@ mod tests {
             ErrorReason::JobNotFound => Reason::JobNotFound,
             ErrorReason::JobRunning => Reason::JobRunning,
             ErrorReason::MessageTooLarge => Reason::MessageTooLarge,
+            ErrorReason::MemberNotFound => Reason::MemberNotFound,
+            ErrorReason::RoleNotFound => Reason::RoleNotFound,
+            ErrorReason::GrantExceedsOwn => Reason::GrantExceedsOwn,
+            ErrorReason::LastOwner => Reason::LastOwner,
+            ErrorReason::RoleExists => Reason::RoleExists,
+            ErrorReason::RoleInUse => Reason::RoleInUse,
+            ErrorReason::RosterFull => Reason::RosterFull,
         })
     }
 

@@ -5,19 +5,24 @@ use std::sync::Arc;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
 use crate::config::Config;
+use crate::identity::audit::Audit;
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
+use crate::identity::members::Members;
+use crate::identity::own_roles::OwnRoles;
 use crate::identity::requests::Requests;
 use crate::identity::roles::Roles;
 use crate::identity::tenants::Tenants;
+use crate::identity::user::User;
 use crate::ledger::notices::Notices;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
 use crate::plans::presets::Presets;
 use crate::plans::subscriptions::Subscriptions;
 use crate::store::Documents;
+use crate::store::records::Records;
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -30,6 +35,10 @@ pub(super) struct Rooms {
     pub(super) tenants: Arc<Tenants>,
     pub(super) keys: Arc<Keys>,
     pub(super) requests: Arc<Requests>,
+    pub(super) members: Arc<Members>,
+    pub(super) own_roles: Arc<OwnRoles>,
+    pub(super) users: Arc<Records<User>>,
+    pub(super) audit: Arc<Audit>,
 }
 
 impl Rooms {
@@ -73,6 +82,10 @@ impl Rooms {
             resolver: Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring))),
             keys: Arc::new(Keys::new(documents, Arc::clone(&keyring), clock())),
             requests: Arc::new(Requests::new(documents, clock())),
+            members: Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
+            own_roles: Arc::new(OwnRoles::new(documents, roles, Arc::clone(&keyring), clock())),
+            users: Arc::new(Records::new(Arc::clone(documents))),
+            audit: Arc::new(Audit::new(documents, &secrets.pepper, clock())),
             catalogue,
             directory,
             keyring,

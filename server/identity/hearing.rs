@@ -96,12 +96,11 @@ impl Hearing {
             Subject::Credential(digest) => self.keyring.forget_digest(digest),
             Subject::Tenant(id) => self.directory.forget(id),
             Subject::Catalogue => self.directory.forget_all(),
-            // The keyring remembers what callers may do, and roles and members change seldom.
             Subject::Role(tenant) => {
                 self.roles.forget(tenant);
-                self.keyring.forget_all();
+                self.keyring.forget_role(tenant);
             }
-            Subject::Member(_) => self.keyring.forget_all(),
+            Subject::Member(id) => self.keyring.forget_member(id),
         }
     }
 }

@@ -186,6 +186,17 @@ impl Keyring {
         self.verified.forget_all();
     }
 
+    /// Tells of a change of the membership with that id. Members change seldom, so all that is known of callers is looked up
+    /// anew.
+    pub fn forget_member(&self, _id: &str) {
+        self.verified.forget_all();
+    }
+
+    /// Tells of a change of the roles that a tenant made.
+    pub fn forget_role(&self, _tenant: &str) {
+        self.verified.forget_all();
+    }
+
     /// Until when what it remembers may be used.
     pub(super) const fn confirmed(&self) -> &Confirmed {
         &self.confirmed

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::id;
 use crate::identity::api_key::{ApiKey, KeyKind, OWNER};
+use crate::identity::audit::note;
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::credential;
 use crate::identity::keyring::Keyring;
@@ -105,6 +107,8 @@ impl Keys {
             digest: to_hex(&self.keyring.digest(secret.expose_secret())),
         };
         if self.keys.insert(&key).await? == Inserted::Yes {
+            note_key(&key);
+            note::after(&KeyNote::of(&key));
             return Ok((key, Some(secret)));
         }
         let made_before = self.keys.get(&key.id).await?;
@@ -128,6 +132,8 @@ impl Keys {
         let missing = || KeysError::NotFound(id.to_owned());
         let found = self.keys.get(id).await?.filter(|kept| is_callers(&kept.record, caller));
         let found = found.ok_or_else(missing)?.record;
+        note_key(&found);
+        note::before(&KeyNote::of(&found));
         let now = self.clock.now();
         let revocation = self.keys.update(id, |key: &mut ApiKey| {
             let was_good = key.revoked_at.is_none();
@@ -137,7 +143,35 @@ impl Keys {
         let revoked = self.teller.tell(Subject::Credential(found.digest.clone()), revocation).await;
         // Also after a failure: the change may have been kept all the same.
         self.keyring.forget(&found);
-        revoked?.ok_or_else(missing)
+        let revoked = revoked?.ok_or_else(missing)?;
+        note::after(&KeyNote::of(&revoked));
+        Ok(revoked)
+    }
+}
+
+/// What the audit log says of a key: all but what is kept of its secret.
+#[derive(Serialize)]
+struct KeyNote<'a> {
+    name: &'a str,
+    kind: KeyKind,
+    permissions: Permissions,
+    expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl<'a> KeyNote<'a> {
+    fn of(key: &'a ApiKey) -> Self {
+        let ApiKey { name, kind, permissions, expires_at, revoked_at, .. } = key;
+        let (kind, permissions) = (*kind, *permissions);
+        Self { name, kind, permissions, expires_at: *expires_at, revoked_at: *revoked_at }
+    }
+}
+
+/// Notes for the audit log which key a call is about.
+fn note_key(key: &ApiKey) {
+    note::target("api_key", &key.id);
+    if let Some(tenant) = &key.tenant {
+        note::tenant(tenant);
     }
 }
 

@@ -63,6 +63,18 @@ impl Roles {
         Ok(self.table(tenant).await?.get(role).copied())
     }
 
+    /// Our roles that members of a tenant can have, least first.
+    #[must_use]
+    pub fn built_in(&self, tenant: &str) -> Vec<(String, Permissions)> {
+        let (roles, table) = if tenant.is_empty() {
+            (STAFF.as_slice(), &self.staff)
+        } else {
+            (TENANT.as_slice(), &self.tenant)
+        };
+        let names = roles.iter().map(|role| role.name);
+        names.filter_map(|name| Some((name.to_owned(), *table.get(name)?))).collect()
+    }
+
     /// Tells of a change of a tenant's own roles, after the store has it.
     pub fn forget(&self, tenant: &str) {
         self.tables.forget(tenant);
@@ -122,7 +134,8 @@ pub fn is_custom_name(name: &str) -> bool {
         && !is_built_in(name)
 }
 
-fn is_built_in(name: &str) -> bool {
+/// Whether every tenant, or the staff, has a role of that name.
+pub(super) fn is_built_in(name: &str) -> bool {
     TENANT.iter().chain(&STAFF).any(|role| role.name == name)
 }
 

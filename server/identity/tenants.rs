@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::id;
+use crate::identity::audit::note;
 use crate::identity::directory::Directory;
 use crate::identity::tenant::{AGE, Opening, Tenant, TenantState};
 use crate::plans::PlansError;
@@ -139,6 +140,8 @@ impl Tenants {
                 there
             }
         };
+        note_tenant(&tenant.id);
+        note::after(&tenant);
         self.with_subscription(tenant).await
     }
 
@@ -186,11 +189,14 @@ impl Tenants {
         plan: &str,
         anchor: Option<PeriodAnchor>,
     ) -> Result<Subscription, TenantsError> {
-        self.get(id).await?;
+        note::before(&self.get(id).await?.subscription);
+        note_tenant(id);
         let change = self.subscriptions.change(id, plan, anchor);
         let changed = self.teller.tell(Subject::Tenant(id.to_owned()), change).await;
         self.directory.forget(id);
-        changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))
+        let subscription = changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))?;
+        note::after(&subscription);
+        Ok(subscription)
     }
 
     async fn set_state(
@@ -200,6 +206,7 @@ impl Tenants {
         reason: &str,
     ) -> Result<Subscriber, TenantsError> {
         let change = self.tenants.update(id, |tenant: &mut Tenant| {
+            note::before(tenant);
             if tenant.state == state {
                 return Ok(Change::None);
             }
@@ -211,6 +218,8 @@ impl Tenants {
         // Also after a failure: the change may have been kept all the same.
         self.directory.forget(id);
         let tenant = changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))?;
+        note_tenant(&tenant.id);
+        note::after(&tenant);
         self.with_subscription(tenant).await
     }
 
@@ -230,6 +239,12 @@ impl Tenants {
 pub fn is_tenant_id(id: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=ID_LENGTH_MAX).contains(&id.len()) && id.bytes().all(letter)
+}
+
+/// Notes for the audit log which tenant a call is about.
+fn note_tenant(id: &str) {
+    note::tenant(id);
+    note::target("tenant", id);
 }
 
 fn check(new: &NewTenant) -> Result<(), Invalid> {

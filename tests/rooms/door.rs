@@ -51,12 +51,19 @@ impl Door {
             jobs: Arc::new(runner(&rooms, &ledger, &tasks)),
             requests: Arc::clone(&requests),
             pages: pages.clone(),
+            members: Arc::clone(&rooms.members),
+            users: Arc::clone(&rooms.users),
+            audit: Arc::clone(&rooms.audit),
+            resolver: Arc::clone(&resolver),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),
             resolver: Arc::clone(&resolver),
             requests: Arc::clone(&requests),
             pages: pages.clone(),
+            members: Arc::clone(&rooms.members),
+            own_roles: Arc::clone(&rooms.own_roles),
+            users: Arc::clone(&rooms.users),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),
@@ -71,7 +78,8 @@ impl Door {
         let routes = Routes::new(AdminServiceServer::new(admin))
             .add_service(AuthServiceServer::new(auth))
             .add_service(PlansServiceServer::new(plans));
-        let router = routes.into_axum_router().layer(AuthLayer::new(Arc::clone(&rooms.keyring)));
+        let layer = AuthLayer::new(Arc::clone(&rooms.keyring), Arc::clone(&rooms.audit));
+        let router = routes.into_axum_router().layer(layer);
         Self {
             rooms,
             resolver,

@@ -1,5 +1,6 @@
 //! The rooms over a real store, without the door: what they keep, and that a process may end anywhere.
 
+mod audit;
 mod catalogue;
 mod changes;
 mod credentials;
@@ -8,6 +9,7 @@ mod jobs;
 mod keys;
 mod letters;
 mod lockout;
+mod members;
 mod outbox;
 mod requests;
 mod roles;

@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use tollgate::identity::api_key::{ApiKey, KeyKind};
-use tollgate::identity::caller::Caller;
+use tollgate::identity::audit::Audit;
+use tollgate::identity::caller::{Caller, CallerKind};
 use tollgate::identity::directory::Directory;
 use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
+use tollgate::identity::members::{By, Members};
+use tollgate::identity::own_roles::OwnRoles;
 use tollgate::identity::requests::Requests;
 use tollgate::identity::roles::Roles;
 use tollgate::identity::tenants::{NewTenant, Tenants};
+use tollgate::identity::user::User;
 use tollgate::plans::catalogue::Catalogue;
 use tollgate::plans::policies::Policies;
 use tollgate::plans::presets::Presets;
 use tollgate::plans::subscriptions::Subscriptions;
+use tollgate::store::records::Records;
 use uuid::Uuid;
 
 use crate::store::Store;
@@ -31,6 +36,10 @@ pub(crate) struct Rooms {
     pub(crate) keys: Arc<Keys>,
     pub(crate) requests: Arc<Requests>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) own_roles: Arc<OwnRoles>,
+    pub(crate) users: Arc<Records<User>>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) hearing: Hearing,
 }
 
@@ -71,13 +80,53 @@ impl Rooms {
         let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
         let roles = Roles::open(&documents, Arc::clone(&clock)).await.expect("the roles");
         let roles = Arc::new(roles);
+        let members = Members::new(&documents, Arc::clone(&roles), Arc::clone(&keyring), Arc::clone(&clock));
+        let members = Arc::new(members);
+        let own_roles =
+            OwnRoles::new(&documents, Arc::clone(&roles), Arc::clone(&keyring), Arc::clone(&clock));
+        let own_roles = Arc::new(own_roles);
+        let users = Arc::new(Records::new(Arc::clone(&documents)));
+        let audit = Arc::new(Audit::new(&documents, &secret, Arc::clone(&clock)));
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let hearing = Hearing::new(&documents, ring, tenant_entries, Arc::clone(&roles), clock);
-        Self { store, catalogue, directory, tenants, keyring, keys, requests, roles, hearing }
+        Self {
+            store,
+            catalogue,
+            directory,
+            tenants,
+            keyring,
+            keys,
+            requests,
+            roles,
+            members,
+            own_roles,
+            users,
+            audit,
+            hearing,
+        }
     }
 
     pub(crate) async fn operator(&self) -> Arc<Caller> {
         self.keyring.authenticate(OPERATOR_KEY).await.expect("the operator")
+    }
+
+    /// A member with that role, as it calls.
+    pub(crate) async fn member(&self, tenant: &str, user: &str, role: &str) -> Caller {
+        self.members.join(By::Decided, tenant, user, role).await.expect("a member");
+        self.caller(tenant, user).await
+    }
+
+    /// A member as it calls now.
+    pub(crate) async fn caller(&self, tenant: &str, user: &str) -> Caller {
+        let member = self.members.get(tenant, user).await.expect("an answer").expect("a member");
+        let permissions = self.roles.permissions(tenant, &member.role).await.expect("an answer");
+        let user = user.into();
+        let kind = if tenant.is_empty() {
+            CallerKind::Staff { user }
+        } else {
+            CallerKind::Member { tenant: tenant.into(), user }
+        };
+        Caller { kind, key_id: None, permissions: permissions.unwrap_or_default() }
     }
 
     /// A new key of the tenant `acme`, or of a service account.

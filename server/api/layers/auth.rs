@@ -11,8 +11,10 @@ use futures_util::future::Either;
 use tonic::server::NamedService;
 use tower::{Layer, Service};
 
+use crate::api::layers::audit::{self, Seen, is_audited};
 use crate::api::status::from_fault;
 use crate::fault::Fault;
+use crate::identity::audit::Audit;
 use crate::identity::caller::Caller;
 use crate::identity::keyring::{CredentialError, Keyring};
 use crate::identity::permission::{Required, required};
@@ -25,6 +27,7 @@ const CREDENTIAL_BYTES_MAX: usize = 1_024;
 #[derive(Clone, Debug)]
 pub struct AuthLayer {
     keyring: Arc<Keyring>,
+    audit: Arc<Audit>,
 }
 
 /// Lets those calls pass whose caller is known and may make them, with an `Arc<Caller>` in their extensions.
@@ -34,14 +37,15 @@ pub struct AuthLayer {
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     keyring: Arc<Keyring>,
+    audit: Arc<Audit>,
     inner: S,
 }
 
 impl AuthLayer {
-    /// A layer that knows callers by that keyring.
+    /// A layer that knows callers by that keyring, and keeps what they change in that log.
     #[must_use]
-    pub const fn new(keyring: Arc<Keyring>) -> Self {
-        Self { keyring }
+    pub const fn new(keyring: Arc<Keyring>, audit: Arc<Audit>) -> Self {
+        Self { keyring, audit }
     }
 }
 
@@ -49,7 +53,7 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { keyring: Arc::clone(&self.keyring), inner }
+        Auth { keyring: Arc::clone(&self.keyring), audit: Arc::clone(&self.audit), inner }
     }
 }
 
@@ -78,9 +82,15 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let required = match required(request.uri().path()) {
-            None | Some(Required::Nothing) => return Either::Left(self.inner.call(request)),
+            None => return Either::Left(self.inner.call(request)),
             Some(required) => required,
         };
+        if is_audited(required, request.uri().path()) {
+            return Either::Right(Either::Right(Box::pin(self.witness(required, request))));
+        }
+        if required == Required::Nothing {
+            return Either::Left(self.inner.call(request));
+        }
         let credential = match credential(request.headers()) {
             Ok(credential) => credential,
             Err(error) => return Either::Right(Either::Left(ready(Ok(refused(&error))))),
@@ -99,6 +109,43 @@ where
 }
 
 impl<S> Auth<S> {
+    /// Serves a call that leaves an entry in the audit log.
+    fn witness<B, R>(
+        &mut self,
+        required: Required,
+        mut request: Request<B>,
+    ) -> impl Future<Output = Result<Response<R>, S::Error>> + Send + use<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        B: Send + 'static,
+        R: Default + Send,
+    {
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let (keyring, log) = (Arc::clone(&self.keyring), Arc::clone(&self.audit));
+        async move {
+            let seen = Seen::new(request.uri().path(), request.extensions());
+            if required == Required::Nothing {
+                return audit::attempted(&log, seen, inner.call(request)).await;
+            }
+            let known = match credential(request.headers()).map(str::to_owned) {
+                Ok(credential) => keyring.authenticate(&credential).await,
+                Err(error) => Err(error),
+            };
+            let caller = match known {
+                Ok(caller) => caller,
+                Err(error) => return Ok(refused(&error)),
+            };
+            if let Err(missing) = caller.meets(required) {
+                return Ok(audit::refused(&log, &caller, seen, missing).await);
+            }
+            request.extensions_mut().insert(Arc::clone(&caller));
+            audit::witnessed(&log, &caller, seen, inner.call(request)).await
+        }
+    }
+
     /// Asks the store about a credential that is not remembered.
     fn ask<B, R>(
         &mut self,

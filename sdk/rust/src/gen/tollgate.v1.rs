@@ -2782,6 +2782,180 @@ pub struct WhoAmIResponse {
     #[prost(string, tag = "5")]
     pub user_id: ::prost::alloc::string::String,
 }
+/// Member is a person who belongs to a tenant, or to the staff of the installation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// user_id is who, `usr_…`.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// name is the person's name, for people.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// address is the mail address that the person logs in with.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    /// role is the name of its role: `owner`, `admin`, `developer`, `billing`, `viewer` or one of the tenant's own; of the
+    /// staff `operator` or `support`.
+    #[prost(string, tag = "4")]
+    pub role: ::prost::alloc::string::String,
+    /// create_time is since when.
+    #[prost(message, optional, tag = "5")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// ListMembersRequest asks for members.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMembersRequest {
+    /// tenant_id is whose members. Empty: the caller's own tenant.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// page_size is how many, at most 1,000. 0: 100.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// page_token is next_page_token of the page before. Empty: the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// ListMembersResponse is a page of members.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMembersResponse {
+    /// members are oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// next_page_token opens the next page. Empty: this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// ChangeMemberRoleRequest names a member and a role.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeMemberRoleRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// user_id is the member. Required.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// role is the name of the role that it shall have. Required.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+}
+/// ChangeMemberRoleResponse is the changed member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeMemberRoleResponse {
+    /// member is the member.
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// RemoveMemberRequest names the member to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveMemberRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// user_id is the member. Required.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// RemoveMemberResponse says that the membership has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveMemberResponse {}
+/// Role is what members may do, under a name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Role {
+    /// name names the role within its tenant.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// description says for people what it is for. Empty for the roles that every tenant has.
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// permissions are what it allows, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// is_built_in is whether every tenant has it, so that it cannot be changed.
+    #[prost(bool, tag = "4")]
+    pub is_built_in: bool,
+    /// member_count is how many members have it. 0 for the roles that every tenant has.
+    #[prost(int64, tag = "5")]
+    pub member_count: i64,
+    /// create_time is when it was made. Unset for the roles that every tenant has.
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// ListRolesRequest asks for the roles of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRolesRequest {
+    /// tenant_id is whose roles. Empty: the caller's own tenant.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+/// ListRolesResponse is all roles of a tenant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRolesResponse {
+    /// roles are few, so there are no pages: first those that every tenant has, then its own by name.
+    #[prost(message, repeated, tag = "1")]
+    pub roles: ::prost::alloc::vec::Vec<Role>,
+}
+/// CreateRoleRequest asks for a new role.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateRoleRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// name names it, 1 to 32 characters of `a-z 0-9 _ -` after a letter. Required.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// description says for people what it is for, at most 256 characters.
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+    /// permissions are what it shall allow, at most what the caller may, and never `tenant.own`. Required.
+    #[prost(string, repeated, tag = "4")]
+    pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// request_id makes a retry safe: the same id makes one role. At most 128 characters, as an event id.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// CreateRoleResponse is the new role.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateRoleResponse {
+    /// role is the role.
+    #[prost(message, optional, tag = "1")]
+    pub role: ::core::option::Option<Role>,
+}
+/// UpdateRoleRequest says what a role shall be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateRoleRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// name is the role's name. Required.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// description replaces that of the role.
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+    /// permissions replace those of the role. Required.
+    #[prost(string, repeated, tag = "4")]
+    pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// UpdateRoleResponse is the changed role.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateRoleResponse {
+    /// role is the role.
+    #[prost(message, optional, tag = "1")]
+    pub role: ::core::option::Option<Role>,
+}
+/// DeleteRoleRequest names the role to delete.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteRoleRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// name is the role's name. Required.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// DeleteRoleResponse says that there is no such role any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteRoleResponse {}
 /// ApiKeyKind is for whom a key speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3018,6 +3192,187 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "RevokeApiKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// ListMembers lists who belongs to a tenant, oldest first.
+        pub async fn list_members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMembersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ListMembers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ListMembers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ChangeMemberRole gives a member another role; it holds for every call from the answer on, on other servers too within
+        /// 5 seconds. PERMISSION_DENIED: the role, or the one before, allows more than the caller may. FAILED_PRECONDITION: the
+        /// last owner stays its owner.
+        pub async fn change_member_role(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeMemberRoleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeMemberRoleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ChangeMemberRole",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ChangeMemberRole"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RemoveMember ends a membership, with all that the person could do in the tenant. Whoever removes itself needs no
+        /// permission; another member takes `members.write`, and at least what that member may. FAILED_PRECONDITION: the last
+        /// owner stays.
+        pub async fn remove_member(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveMemberRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveMemberResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RemoveMember",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "RemoveMember"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListRoles lists the roles that members of a tenant can have: those that every tenant has, then its own.
+        pub async fn list_roles(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRolesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRolesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ListRoles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ListRoles"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// CreateRole makes a role of the tenant's own, with at most what the caller may. A tenant has at most 32.
+        pub async fn create_role(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateRoleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateRoleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/CreateRole",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "CreateRole"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UpdateRole gives one of the tenant's own roles another description and other permissions; they hold for every call
+        /// from the answer on, on other servers too within 5 seconds. PERMISSION_DENIED: the role allows, or would allow, more
+        /// than the caller may.
+        pub async fn update_role(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateRoleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateRoleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/UpdateRole",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "UpdateRole"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// DeleteRole ends one of the tenant's own roles. FAILED_PRECONDITION: members have it.
+        pub async fn delete_role(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteRoleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteRoleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/DeleteRole",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "DeleteRole"));
+            self.inner.unary(req, path, codec).await
+        }
         /// WhoAmI answers who the caller is and what it may do.
         pub async fn who_am_i(
             &mut self,
@@ -3229,6 +3584,148 @@ pub struct RunJobResponse {
     #[prost(message, optional, tag = "1")]
     pub run: ::core::option::Option<JobRun>,
 }
+/// AddStaffRequest names a person and a role.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddStaffRequest {
+    /// user_id is who, `usr_…`. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// role is `operator` or `support`. Required.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+}
+/// AddStaffResponse is who works for this installation now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddStaffResponse {
+    /// member is the person with its role.
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// ListStaffRequest asks who works for this installation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListStaffRequest {
+    /// page_size is how many, at most 1,000. 0: 100.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// page_token is next_page_token of the page before. Empty: the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// ListStaffResponse is a page of people.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListStaffResponse {
+    /// members are oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// next_page_token opens the next page. Empty: this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// RemoveStaffRequest names a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveStaffRequest {
+    /// user_id is who. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// RemoveStaffResponse says that the person does not work for this installation any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveStaffResponse {}
+/// AuditEntry says who did what to what. It never changes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditEntry {
+    /// number is its place in its chain. The first is 1.
+    #[prost(int64, tag = "1")]
+    pub number: i64,
+    /// id names the action, `aud_…`. An action whose server ended at its very end may have two entries.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// time is when it began.
+    #[prost(message, optional, tag = "3")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// actor_kind is what kind of caller did it.
+    #[prost(enumeration = "AuditActorKind", tag = "4")]
+    pub actor_kind: i32,
+    /// actor_id is the person, `usr_…`, or the key, `key_…`. Empty for the operator's key, and where nobody was known.
+    #[prost(string, tag = "5")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// method is the method, for example `CreateApiKey`.
+    #[prost(string, tag = "6")]
+    pub method: ::prost::alloc::string::String,
+    /// target is what it was done to: a word, `/` and its id, for example `api_key/key_…`. Empty: it was not found out.
+    #[prost(string, tag = "7")]
+    pub target: ::prost::alloc::string::String,
+    /// peer is the address that the call came from: of a proxy, where there is one.
+    #[prost(string, tag = "8")]
+    pub peer: ::prost::alloc::string::String,
+    /// outcome is how it went.
+    #[prost(enumeration = "AuditOutcome", tag = "9")]
+    pub outcome: i32,
+    /// reason is an error reason, for example `PERMISSION_MISSING`. Empty where it was done.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+    /// before is the target before, as JSON without secrets. Empty: there was nothing, or nothing changed.
+    #[prost(string, tag = "11")]
+    pub before: ::prost::alloc::string::String,
+    /// after is the target after, as JSON without secrets. Empty: there is nothing, or nothing changed.
+    #[prost(string, tag = "12")]
+    pub after: ::prost::alloc::string::String,
+    /// previous_digest is the digest of the entry before, in hexadecimal digits. Empty for the first.
+    #[prost(string, tag = "13")]
+    pub previous_digest: ::prost::alloc::string::String,
+    /// digest is that of this entry and the digest before, under the installation's own secret.
+    #[prost(string, tag = "14")]
+    pub digest: ::prost::alloc::string::String,
+}
+/// ListAuditEntriesRequest asks for entries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditEntriesRequest {
+    /// tenant_id is whose entries. Empty: the caller's own tenant; for staff and operators, the installation's.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// page_size is how many, at most 1,000. 0: 100.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// page_token is next_page_token of the page before. Empty: the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// ListAuditEntriesResponse is a page of entries.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAuditEntriesResponse {
+    /// entries are newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<AuditEntry>,
+    /// next_page_token opens the next page. Empty: this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// VerifyAuditLogRequest says which entries to look at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyAuditLogRequest {
+    /// tenant_id is whose entries. Empty: the caller's own tenant; for staff and operators, the installation's.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// first_number is where to begin. 0: with the first entry.
+    #[prost(int64, tag = "2")]
+    pub first_number: i64,
+}
+/// VerifyAuditLogResponse is what was found out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyAuditLogResponse {
+    /// verified_count is how many entries are as they were written, from the first that was looked at.
+    #[prost(int64, tag = "1")]
+    pub verified_count: i64,
+    /// broken_number is the first entry that was edited, moved or is missing. 0: all are as they were written.
+    #[prost(int64, tag = "2")]
+    pub broken_number: i64,
+    /// is_missing is whether the entry broken_number is not there.
+    #[prost(bool, tag = "3")]
+    pub is_missing: bool,
+    /// next_number is where to go on. 0: this was the end of the log.
+    #[prost(int64, tag = "4")]
+    pub next_number: i64,
+}
 /// TenantState is whether a tenant may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3332,6 +3829,96 @@ impl JobTrigger {
             "JOB_TRIGGER_UNSPECIFIED" => Some(Self::Unspecified),
             "JOB_TRIGGER_SCHEDULE" => Some(Self::Schedule),
             "JOB_TRIGGER_OPERATOR" => Some(Self::Operator),
+            _ => None,
+        }
+    }
+}
+/// AuditActorKind is what kind of caller did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AuditActorKind {
+    /// Not said.
+    Unspecified = 0,
+    /// Somebody without a credential, for example at a login.
+    Anyone = 1,
+    /// A tenant's key.
+    Tenant = 2,
+    /// A service account's key.
+    ServiceAccount = 3,
+    /// The operator's key.
+    Operator = 4,
+    /// A member of a tenant who has logged in.
+    Member = 5,
+    /// Somebody of the staff who has logged in.
+    Staff = 6,
+}
+impl AuditActorKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AUDIT_ACTOR_KIND_UNSPECIFIED",
+            Self::Anyone => "AUDIT_ACTOR_KIND_ANYONE",
+            Self::Tenant => "AUDIT_ACTOR_KIND_TENANT",
+            Self::ServiceAccount => "AUDIT_ACTOR_KIND_SERVICE_ACCOUNT",
+            Self::Operator => "AUDIT_ACTOR_KIND_OPERATOR",
+            Self::Member => "AUDIT_ACTOR_KIND_MEMBER",
+            Self::Staff => "AUDIT_ACTOR_KIND_STAFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AUDIT_ACTOR_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "AUDIT_ACTOR_KIND_ANYONE" => Some(Self::Anyone),
+            "AUDIT_ACTOR_KIND_TENANT" => Some(Self::Tenant),
+            "AUDIT_ACTOR_KIND_SERVICE_ACCOUNT" => Some(Self::ServiceAccount),
+            "AUDIT_ACTOR_KIND_OPERATOR" => Some(Self::Operator),
+            "AUDIT_ACTOR_KIND_MEMBER" => Some(Self::Member),
+            "AUDIT_ACTOR_KIND_STAFF" => Some(Self::Staff),
+            _ => None,
+        }
+    }
+}
+/// AuditOutcome is how an action went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AuditOutcome {
+    /// Not said.
+    Unspecified = 0,
+    /// It was done.
+    Done = 1,
+    /// The caller may not do it; `reason` says why.
+    Denied = 2,
+    /// It could not be done; `reason` says why.
+    Failed = 3,
+    /// Its server ended meanwhile, or its caller gave up: it may have been done.
+    Unknown = 4,
+}
+impl AuditOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AUDIT_OUTCOME_UNSPECIFIED",
+            Self::Done => "AUDIT_OUTCOME_DONE",
+            Self::Denied => "AUDIT_OUTCOME_DENIED",
+            Self::Failed => "AUDIT_OUTCOME_FAILED",
+            Self::Unknown => "AUDIT_OUTCOME_UNKNOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AUDIT_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "AUDIT_OUTCOME_DONE" => Some(Self::Done),
+            "AUDIT_OUTCOME_DENIED" => Some(Self::Denied),
+            "AUDIT_OUTCOME_FAILED" => Some(Self::Failed),
+            "AUDIT_OUTCOME_UNKNOWN" => Some(Self::Unknown),
             _ => None,
         }
     }
@@ -3542,6 +4129,137 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "ResumeTenant"));
             self.inner.unary(req, path, codec).await
         }
+        /// AddStaff lets a person work for this installation. Whoever does so already stays what it is.
+        pub async fn add_staff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddStaffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddStaffResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/AddStaff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "AddStaff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListStaff lists who works for this installation, oldest first.
+        pub async fn list_staff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListStaffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListStaffResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ListStaff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListStaff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RemoveStaff ends that, on every server within 5 seconds.
+        pub async fn remove_staff(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveStaffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveStaffResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/RemoveStaff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RemoveStaff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListAuditEntries lists who did what to what, newest first: the entries of a tenant, or those of the installation that
+        /// are of no tenant.
+        ///
+        /// Every method that changes something leaves an entry before its answer, also where it is refused; methods of
+        /// TrackService do not, because the ledger keeps those. Where the entry cannot be written the answer is UNAVAILABLE: before
+        /// anything was done, or with an entry of unknown outcome, which a retry with the same request_id settles.
+        pub async fn list_audit_entries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAuditEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditEntriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ListAuditEntries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListAuditEntries"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// VerifyAuditLog looks whether the entries of a tenant, or of the installation, are as they were written: none edited,
+        /// missing or moved. It looks at up to 20,000 and says where to go on.
+        pub async fn verify_audit_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerifyAuditLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VerifyAuditLogResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/VerifyAuditLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "VerifyAuditLog"));
+            self.inner.unary(req, path, codec).await
+        }
         /// ListJobs lists all jobs, with their last runs.
         pub async fn list_jobs(
             &mut self,
@@ -3715,6 +4433,27 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED with RetryInfo. More passwords wait to be checked than the server lets wait.
     /// Example: a flood of logins.
     HashingBusy = 39,
+    /// NOT_FOUND. The person is no member of the tenant, whether there is such a person or not.
+    /// Example: RemoveMember of somebody of another tenant.
+    MemberNotFound = 63,
+    /// NOT_FOUND. The tenant has no such role.
+    /// Example: ChangeMemberRole to `boss`.
+    RoleNotFound = 64,
+    /// PERMISSION_DENIED. The caller would grant, change or take more than it has itself.
+    /// Example: an admin who makes an owner.
+    GrantExceedsOwn = 65,
+    /// FAILED_PRECONDITION. The tenant would be without an owner.
+    /// Example: RemoveMember of the only owner.
+    LastOwner = 66,
+    /// ALREADY_EXISTS. The tenant has a role of that name.
+    /// Example: CreateRole `auditor` twice.
+    RoleExists = 67,
+    /// FAILED_PRECONDITION. Members have the role.
+    /// Example: DeleteRole of a role before its members have another.
+    RoleInUse = 68,
+    /// FAILED_PRECONDITION. The tenant has as many roles, or as many owners, as it can have.
+    /// Example: CreateRole for the 33rd time.
+    RosterFull = 69,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3763,6 +4502,13 @@ impl ErrorReason {
             Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
             Self::HashingBusy => "ERROR_REASON_HASHING_BUSY",
+            Self::MemberNotFound => "ERROR_REASON_MEMBER_NOT_FOUND",
+            Self::RoleNotFound => "ERROR_REASON_ROLE_NOT_FOUND",
+            Self::GrantExceedsOwn => "ERROR_REASON_GRANT_EXCEEDS_OWN",
+            Self::LastOwner => "ERROR_REASON_LAST_OWNER",
+            Self::RoleExists => "ERROR_REASON_ROLE_EXISTS",
+            Self::RoleInUse => "ERROR_REASON_ROLE_IN_USE",
+            Self::RosterFull => "ERROR_REASON_ROSTER_FULL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3808,6 +4554,13 @@ impl ErrorReason {
             "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
             "ERROR_REASON_HASHING_BUSY" => Some(Self::HashingBusy),
+            "ERROR_REASON_MEMBER_NOT_FOUND" => Some(Self::MemberNotFound),
+            "ERROR_REASON_ROLE_NOT_FOUND" => Some(Self::RoleNotFound),
+            "ERROR_REASON_GRANT_EXCEEDS_OWN" => Some(Self::GrantExceedsOwn),
+            "ERROR_REASON_LAST_OWNER" => Some(Self::LastOwner),
+            "ERROR_REASON_ROLE_EXISTS" => Some(Self::RoleExists),
+            "ERROR_REASON_ROLE_IN_USE" => Some(Self::RoleInUse),
+            "ERROR_REASON_ROSTER_FULL" => Some(Self::RosterFull),
             _ => None,
         }
     }

@@ -1,0 +1,3 @@
+//! Who may enter, and what each may do there.
+
+mod matrix;
