@@ -1,5 +1,7 @@
 //! `AuthService`: the keys.
 
+pub(in crate::api) mod jwks;
+
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
@@ -19,6 +21,7 @@ use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::keys::{Keys, KeysError, NewKey};
 use crate::identity::permission::Permission;
 use crate::identity::requests::Requests;
+use crate::identity::signing_keys::SigningKeys;
 
 /// `AuthService` over the keys.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct AuthApi {
     pub requests: Arc<Requests>,
     /// The tokens of pages.
     pub pages: Pages,
+    /// The keys that tokens are signed with.
+    pub signing_keys: Arc<SigningKeys>,
 }
 
 #[tonic::async_trait]
@@ -115,6 +120,14 @@ impl AuthService for AuthApi {
             user_id: caller.user().map(ToString::to_string).unwrap_or_default(),
             permissions: caller.permissions.names(),
         }))
+    }
+
+    async fn get_jwks(
+        &self,
+        _request: Request<v1::GetJwksRequest>,
+    ) -> Result<Response<v1::GetJwksResponse>, Status> {
+        let keys = self.signing_keys.published().into_iter().map(jwks::key).collect();
+        Ok(Response::new(v1::GetJwksResponse { keys }))
     }
 }
 
