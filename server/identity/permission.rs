@@ -187,6 +187,12 @@ impl Permissions {
         Self(self.0 | 1 << permission as u8)
     }
 
+    /// Without one.
+    #[must_use]
+    pub const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !(1 << permission as u8))
+    }
+
     /// Whether it is in the set.
     #[must_use]
     pub const fn has(self, permission: Permission) -> bool {
