@@ -106,7 +106,6 @@ impl Hearing {
                 self.roles.forget(tenant);
                 self.keyring.forget_role(tenant);
             }
-            Subject::Member(_) => self.keyring.forget_all(),
             Subject::SigningKeys => self.signing_keys.forget(),
             Subject::Member(id) => self.keyring.forget_member(id),
             Subject::Session(id) => self.keyring.forget_session(id),
