@@ -10,6 +10,7 @@ pub mod hearing;
 pub mod installation;
 pub mod keyring;
 pub mod keys;
+pub mod lending;
 pub mod login;
 pub mod member;
 pub mod password;
