@@ -106,7 +106,7 @@ impl Keyring {
         clock: Arc<dyn Clock>,
         secret: &SecretBox<[u8; 32]>,
         operator_key: &SecretString,
-        tokens: Arc<Tokens>,
+        tokens: Tokens,
         roles: Arc<Roles>,
     ) -> Self {
         let seal = Seal::new(secret, "credential");
@@ -169,6 +169,10 @@ impl Keyring {
 
     /// Whose the credential is that a caller received from its own customer.
     pub async fn customer(&self, credential: &str) -> Result<Customer, StoreError> {
+        // A person's token is no customer's, and one that was lent may do less than its key.
+        if credential.starts_with(TOKEN_PREFIX) {
+            return Ok(Customer::Refused(DenialReason::ApiKeyInvalid));
+        }
         let caller = match self.authenticate(credential).await {
             Ok(caller) => caller,
             Err(CredentialError::Revoked) => return Ok(Customer::Refused(DenialReason::ApiKeyRevoked)),

@@ -1,15 +1,12 @@
 //! Service tokens: somebody lends a part of what it may do, for an hour at most.
 
-use std::sync::Arc;
-
 use secrecy::SecretString;
 
 use crate::fault::{Fault, Invalid, Reason, Violation};
-use crate::id;
 use crate::identity::caller::Caller;
 use crate::identity::permission::{Permission, Permissions};
-use crate::identity::token::{ServiceClaims, Tokens, TokensError};
-use crate::time::{Clock, HOUR, MINUTE, SECOND, Timestamp};
+use crate::identity::token::{Service, Tokens, TokensError};
+use crate::time::{HOUR, MINUTE, SECOND, Timestamp};
 
 /// How long a token is good where nobody says.
 pub const LIFETIME: i64 = 10 * MINUTE;
@@ -18,8 +15,7 @@ const LIFETIME_MAX: i64 = HOUR;
 /// Makes service tokens.
 #[derive(Debug)]
 pub struct Lender {
-    tokens: Arc<Tokens>,
-    clock: Arc<dyn Clock>,
+    tokens: Tokens,
 }
 
 /// A service token.
@@ -65,30 +61,21 @@ impl Fault for LendingError {
 impl Lender {
     /// Lends by those tokens.
     #[must_use]
-    pub const fn new(tokens: Arc<Tokens>, clock: Arc<dyn Clock>) -> Self {
-        Self { tokens, clock }
+    pub const fn new(tokens: Tokens) -> Self {
+        Self { tokens }
     }
 
-    /// Lends those permissions of a caller for `lifetime` microseconds. It ends with the session or the key of the caller.
-    pub async fn lend(
+    /// Lends those permissions of a caller for `life` microseconds. It ends with the session or the key of the caller.
+    pub fn lend(
         &self,
         caller: &Caller,
         permissions: &[String],
-        lifetime: i64,
+        life: i64,
     ) -> Result<Lent, LendingError> {
         let parent = caller.session.as_ref().or(caller.key_id.as_ref()).ok_or(LendingError::NoParent)?;
-        let permissions = check(caller, permissions, lifetime)?;
-        let now = self.clock.now().floor(SECOND);
-        let expires_at = now.plus(lifetime);
-        let claims = ServiceClaims {
-            id: id::fresh("tok"),
-            parent: parent.as_ref().to_owned(),
-            tenant: None,
-            permissions,
-            issued_at: now,
-            expires_at,
-        };
-        Ok(Lent { token: self.tokens.lend(&claims).await?, expires_at })
+        let permissions = check(caller, permissions, life)?;
+        let claims = self.tokens.service_claims(Service { parent, tenant: None, permissions, life });
+        Ok(Lent { token: self.tokens.issue_service(&claims)?, expires_at: claims.expires_at })
     }
 }
 

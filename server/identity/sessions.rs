@@ -14,7 +14,7 @@ use crate::identity::refresh_token::{RefreshToken, RefreshTokens};
 use crate::identity::roles::Roles;
 use crate::identity::session::{EXPIRY, Session, USER, place};
 use crate::identity::standing::Standing;
-use crate::identity::token::{Claims, Tokens, TokensError};
+use crate::identity::token::{Bearer, Tokens, TokensError};
 use crate::identity::user::User;
 use crate::mail::letter::{Letter, Subject as About};
 use crate::mail::outbox::Outbox;
@@ -36,7 +36,7 @@ pub struct Sessions {
     sessions: Records<Session>,
     users: Records<User>,
     standing: Standing,
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
     refresh_tokens: RefreshTokens,
     keyring: Arc<Keyring>,
     outbox: Arc<Outbox>,
@@ -58,7 +58,7 @@ pub struct Lifetimes {
 #[derive(Clone, Debug)]
 pub struct Ground {
     /// Who makes access tokens.
-    pub tokens: Arc<Tokens>,
+    pub tokens: Tokens,
     /// What people may do.
     pub roles: Arc<Roles>,
     /// Who remembers sessions.
@@ -148,7 +148,7 @@ impl Sessions {
             expires_at: self.expiry(now, now),
             password_at: user.password_at,
         };
-        let opened = self.equip(session, now).await?;
+        let opened = self.equip(session)?;
         self.sessions.insert(&opened.session).await?;
         Ok(opened)
     }
@@ -176,7 +176,7 @@ impl Sessions {
             kept.record.expires_at = self.expiry(kept.record.created_at, now);
             network.clone_into(&mut kept.record.network);
             // First the tokens: what cannot be answered uses up nothing.
-            let opened = self.equip(kept.record.clone(), now).await?;
+            let opened = self.equip(kept.record.clone())?;
             if self.sessions.replace(&kept).await? {
                 return Ok(opened);
             }
@@ -224,19 +224,13 @@ impl Sessions {
     }
 
     /// The session with tokens of its own.
-    async fn equip(&self, session: Session, now: Timestamp) -> Result<Opened, SessionsError> {
-        let access_until = now.plus(self.tokens.access_lifetime()).min(session.expires_at);
-        let claims = Claims {
-            user: session.user.clone(),
-            tenant: session.tenant.clone(),
-            session: session.id.clone(),
-            id: id::fresh("tok"),
-            issued_at: now,
-            expires_at: access_until,
-        };
-        let access = self.tokens.issue(&claims).await?;
+    fn equip(&self, session: Session) -> Result<Opened, SessionsError> {
+        let bearer = Bearer { user: &session.user, tenant: &session.tenant, session: &session.id };
+        let mut claims = self.tokens.claims(bearer);
+        claims.expires_at = claims.expires_at.min(session.expires_at);
+        let access = self.tokens.issue(&claims)?;
         let token = RefreshToken { session: session.id.clone(), turn: session.turn };
-        Ok(Opened { access, access_until, refresh: self.refresh_tokens.write(&token), session })
+        Ok(Opened { access, access_until: claims.expires_at, refresh: self.refresh_tokens.write(&token), session })
     }
 
     fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {

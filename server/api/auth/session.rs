@@ -158,7 +158,7 @@ impl AuthApi {
         let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
         let v1::CreateServiceTokenRequest { permissions, lifetime } = request.into_inner();
         let lifetime = lifetime.map_or(LIFETIME, |lifetime| micros(&lifetime));
-        let lent = self.people.lender.lend(&caller, &permissions, lifetime).await;
+        let lent = self.people.lender.lend(&caller, &permissions, lifetime);
         let lent = lent.map_err(|error| from_fault(&error))?;
         Ok(Response::new(v1::CreateServiceTokenResponse {
             token: lent.token.expose_secret().to_owned(),

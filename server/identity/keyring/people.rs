@@ -13,8 +13,9 @@ use crate::identity::roles::Roles;
 use crate::identity::seal::{Digest, from_hex};
 use crate::identity::session::Session;
 use crate::identity::standing::Standing;
-use crate::identity::token::{Signed, Tokens};
-use crate::store::Documents;
+use crate::identity::signing_keys::LEEWAY;
+use crate::identity::token::{Token, TokenInvalid, Tokens, TokensError};
+use crate::store::{Documents, StoreError};
 use crate::store::records::Records;
 use crate::time::Timestamp;
 
@@ -25,7 +26,7 @@ const PARENTS_MAX: usize = 200_000;
 
 /// Knows the callers who show signed tokens.
 pub(super) struct People {
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
     sessions: Records<Session>,
     keys: Records<ApiKey>,
     standing: Standing,
@@ -54,7 +55,7 @@ struct Parent {
 
 impl People {
     /// Over the people of a store, tokens and roles.
-    pub(super) fn new(documents: &Arc<dyn Documents>, tokens: Arc<Tokens>, roles: Arc<Roles>) -> Self {
+    pub(super) fn new(documents: &Arc<dyn Documents>, tokens: Tokens, roles: Arc<Roles>) -> Self {
         Self {
             tokens,
             sessions: Records::new(Arc::clone(documents)),
@@ -89,7 +90,7 @@ impl People {
         let ticket = self.checked.ticket(&digest);
         let checked = match self.checked.get(&digest).filter(|checked| now < checked.expires_at) {
             Some(checked) => checked,
-            None => self.check(token, now)?,
+            None => self.check(token, now).await?,
         };
         self.checked.keep(digest, checked.clone(), ticket);
         let ticket = self.parents.ticket(&checked.parent);
@@ -136,6 +137,16 @@ impl People {
         self.parents.forget_all();
     }
 
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Checked, CredentialError> {
+        match self.tokens.check(token, now).await {
+            Ok(token) => Ok(Checked::from(token)),
+            Err(TokensError::Invalid(TokenInvalid::Expired)) => Err(CredentialError::Expired),
+            Err(TokensError::Store(error)) => Err(error.into()),
+            Err(TokensError::Invalid(_)) => Err(CredentialError::Invalid),
+            Err(error) => Err(StoreError::corrupt("what tokens are signed with", error).into()),
+        }
+    }
+
     async fn parent(&self, id: &str) -> Result<Parent, CredentialError> {
         if id.starts_with("key_") { self.key(id).await } else { self.session(id).await }
     }
@@ -153,6 +164,17 @@ impl People {
         }
         let digest = from_hex(&key.digest).and_then(|bytes| Digest::try_from(bytes).ok());
         Ok(Parent { caller: Arc::new(super::caller(&key)?), expires_at: key.expires_at, key: digest })
+    }
+}
+
+impl From<Token> for Checked {
+    /// A token that is remembered is good as long as one that is read: to the end of the leeway.
+    fn from(token: Token) -> Self {
+        let (parent, permissions, expires_at) = match token {
+            Token::Access(claims) => (claims.session, None, claims.expires_at),
+            Token::Service(claims) => (claims.parent, Some(claims.permissions), claims.expires_at),
+        };
+        Self { parent: parent.into(), permissions, expires_at: expires_at.plus(LEEWAY) }
     }
 }
 
