@@ -96,10 +96,9 @@ impl Reason {
             | Self::CredentialAmbiguous
             | Self::LoginFailed
             | Self::RefreshTokenInvalid => Kind::Unauthenticated,
-            Self::PermissionMissing
-            | Self::TenantForbidden
-            | Self::PasswordWrong
-            | Self::SessionRequired => Kind::Denied,
+            Self::PermissionMissing | Self::TenantForbidden | Self::PasswordWrong | Self::SessionRequired => {
+                Kind::Denied
+            }
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound

@@ -1,8 +1,7 @@
 //! `AuthService`: the keys, and people who log in.
 
-pub mod session;
-
 pub(in crate::api) mod jwks;
+pub mod session;
 
 use std::sync::Arc;
 
@@ -136,10 +135,9 @@ impl AuthService for AuthApi {
     ) -> Result<Response<v1::GetJwksResponse>, Status> {
         let keys = self.signing_keys.published().into_iter().map(jwks::key).collect();
         Ok(Response::new(v1::GetJwksResponse { keys }))
-    async fn login(
-        &self,
-        request: Request<v1::LoginRequest>,
-    ) -> Result<Response<v1::LoginResponse>, Status> {
+    }
+
+    async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
         self.let_in(request).await
     }
 

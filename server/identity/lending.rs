@@ -66,12 +66,7 @@ impl Lender {
     }
 
     /// Lends those permissions of a caller for `life` microseconds. It ends with the session or the key of the caller.
-    pub fn lend(
-        &self,
-        caller: &Caller,
-        permissions: &[String],
-        life: i64,
-    ) -> Result<Lent, LendingError> {
+    pub fn lend(&self, caller: &Caller, permissions: &[String], life: i64) -> Result<Lent, LendingError> {
         let parent = caller.session.as_ref().or(caller.key_id.as_ref()).ok_or(LendingError::NoParent)?;
         let permissions = check(caller, permissions, life)?;
         let claims = self.tokens.service_claims(Service { parent, tenant: None, permissions, life });
@@ -117,9 +112,8 @@ mod tests {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let found = check(&caller, &names, lifetime);
         let found = found.map(|permissions| permissions.names().join(" "));
-        let found = found.map_err(|invalid| {
-            invalid.0.into_iter().map(|wrong| wrong.field).collect::<Vec<_>>().join(" ")
-        });
+        let found = found
+            .map_err(|invalid| invalid.0.into_iter().map(|wrong| wrong.field).collect::<Vec<_>>().join(" "));
         assert_eq!(found.as_deref().map_err(String::as_str), expected);
     }
 

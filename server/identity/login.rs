@@ -160,8 +160,7 @@ impl Logins {
         }
         let (hash, at) = (self.hasher.hash(new).await?, self.clock.now());
         self.replace_password(&found, &hash, at).await?;
-        let letter =
-            Letter { to: found.address, name: found.name, subject: Subject::PasswordChanged { at } };
+        let letter = Letter { to: found.address, name: found.name, subject: Subject::PasswordChanged { at } };
         self.outbox.post(&format!("password/{user}/{}", at.micros()), letter).await?;
         Ok(self.sessions.keep_one(user, session, at).await?)
     }
@@ -199,9 +198,7 @@ impl Logins {
         let mut others = self.members.page(range, MEMBERSHIPS_MAX).await?.records;
         let chosen = match tenant {
             None => others.first().cloned(),
-            Some(tenant) => {
-                self.members.get(&Member::id_of(tenant, user)).await?.map(|kept| kept.record)
-            }
+            Some(tenant) => self.members.get(&Member::id_of(tenant, user)).await?.map(|kept| kept.record),
         };
         let chosen = chosen.ok_or(LoginError::Failed)?;
         others.retain(|member| member.tenant != chosen.tenant);

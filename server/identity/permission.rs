@@ -275,8 +275,7 @@ mod tests {
 
     #[test]
     fn what_each_kind_of_caller_may_do_is_as_promised() {
-        let tenant =
-            "keys.read keys.write plans.read subscriptions.read tokens.write usage.read usage.track wallet.read";
+        let tenant = "keys.read keys.write plans.read subscriptions.read tokens.write usage.read usage.track wallet.read";
         assert_eq!(Permissions::TENANT.names().join(" "), tenant);
         let service_account = "plans.read tokens.write usage.read usage.track usage.track.any";
         assert_eq!(Permissions::SERVICE_ACCOUNT.names().join(" "), service_account);

@@ -104,7 +104,9 @@ mod tests {
         let (prefix, rest) = text.split_once('.').unwrap();
         let (_, seal) = rest.split_once('.').unwrap();
         let long = "x".repeat(1 << 20);
-        for wrong in ["", PREFIX, ".", "..", prefix, &format!("{prefix}.5.{seal}"), &format!("{text}00"), &long] {
+        for wrong in
+            ["", PREFIX, ".", "..", prefix, &format!("{prefix}.5.{seal}"), &format!("{text}00"), &long]
+        {
             assert_eq!(tokens(7).read(&SecretString::from(wrong)), None, "`{wrong}`");
         }
     }

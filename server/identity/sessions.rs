@@ -230,7 +230,12 @@ impl Sessions {
         claims.expires_at = claims.expires_at.min(session.expires_at);
         let access = self.tokens.issue(&claims)?;
         let token = RefreshToken { session: session.id.clone(), turn: session.turn };
-        Ok(Opened { access, access_until: claims.expires_at, refresh: self.refresh_tokens.write(&token), session })
+        Ok(Opened {
+            access,
+            access_until: claims.expires_at,
+            refresh: self.refresh_tokens.write(&token),
+            session,
+        })
     }
 
     fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {

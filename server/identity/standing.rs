@@ -34,8 +34,7 @@ impl Standing {
     /// the tenant any more. A role that is gone allows nothing.
     pub async fn caller(&self, session: &Session) -> Result<Option<Caller>, StoreError> {
         let membership = Member::id_of(&session.tenant, &session.user);
-        let (user, member) =
-            tokio::try_join!(self.users.get(&session.user), self.members.get(&membership))?;
+        let (user, member) = tokio::try_join!(self.users.get(&session.user), self.members.get(&membership))?;
         let (Some(user), Some(member)) = (user, member) else { return Ok(None) };
         if user.record.is_suspended || user.record.password_at != session.password_at {
             return Ok(None);

@@ -14,7 +14,7 @@ use crate::api::serve::peer;
 use crate::api::status::from_fault;
 use crate::fault::{Fault, Invalid, Reason};
 use crate::identity::caller::{Caller, CallerKind};
-use crate::identity::lending::{Lender, LIFETIME};
+use crate::identity::lending::{LIFETIME, Lender};
 use crate::identity::login::{Attempt, Logins};
 use crate::identity::member::Member;
 use crate::identity::session::{Session, network_of};

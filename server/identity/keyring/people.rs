@@ -12,11 +12,11 @@ use crate::identity::permission::Permissions;
 use crate::identity::roles::Roles;
 use crate::identity::seal::{Digest, from_hex};
 use crate::identity::session::Session;
-use crate::identity::standing::Standing;
 use crate::identity::signing_keys::LEEWAY;
+use crate::identity::standing::Standing;
 use crate::identity::token::{Token, TokenInvalid, Tokens, TokensError};
-use crate::store::{Documents, StoreError};
 use crate::store::records::Records;
+use crate::store::{Documents, StoreError};
 use crate::time::Timestamp;
 
 /// Tokens whose signature is remembered; that of others is checked.
