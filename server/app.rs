@@ -2,6 +2,7 @@
 
 mod backends;
 mod broker;
+mod people;
 mod post;
 mod rooms;
 
@@ -30,13 +31,16 @@ use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::audit::Audit;
+use crate::identity::hasher::HasherError;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::lockout::Lockout;
+use crate::identity::token::Tokens;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::close_audit::CloseAudit;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::forget_locks::ForgetLocks;
+use crate::jobs::rotate_signing_keys::RotateSigningKeys;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
@@ -74,6 +78,8 @@ pub struct App {
     /// Which tries to log in are looked at.
     pub lockout: Arc<Lockout>,
     audit: Arc<Audit>,
+    /// What says that somebody has logged in.
+    pub tokens: Tokens,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -113,6 +119,9 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
+    /// Passwords cannot be hashed as it is configured.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -151,15 +160,19 @@ impl App {
 
         let notices = Arc::clone(&telling.notices);
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
+        let outbox = Arc::new(Outbox::new(&documents, Arc::clone(&clock)));
+        let people = people::open(&config.accounts, &documents, secrets, &rooms, &outbox, &clock)?;
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
+            sessions: Arc::clone(&people.sessions),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
         let jobs: Vec<Arc<dyn Job>> = vec![
             Arc::new(clean_up),
             Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
+            Arc::new(RotateSigningKeys { signing_keys: Arc::clone(&rooms.signing_keys) }),
             Arc::new(ForgetLocks { lockout: Arc::clone(&lockout) }),
             Arc::new(ForgetChanges { teller: Teller::new(&documents, Arc::clone(&clock)) }),
         ];
@@ -169,6 +182,7 @@ impl App {
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
         let Rooms { members, own_roles, users, audit, .. } = rooms;
+        let (signing_keys, tokens) = (rooms.signing_keys, rooms.tokens);
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -176,6 +190,7 @@ impl App {
                 clock: Arc::clone(&clock),
                 reset_format: config.http.reset_format,
                 body_bytes_max: bytes(config.limits.http_body_bytes),
+                signing_keys: Arc::clone(&signing_keys),
             },
             plans: PlansApi {
                 catalogue,
@@ -195,6 +210,8 @@ impl App {
                 members: Arc::clone(&members),
                 own_roles,
                 users: Arc::clone(&users),
+                signing_keys: Arc::clone(&signing_keys),
+                people,
             },
             admin: AdminApi {
                 tenants,
@@ -205,6 +222,7 @@ impl App {
                 users,
                 audit: Arc::clone(&audit),
                 resolver,
+                signing_keys,
             },
             audit,
             limits: config.limits,
@@ -212,6 +230,7 @@ impl App {
             keyring,
             outbox,
             lockout,
+            tokens,
             feed,
             door,
         })

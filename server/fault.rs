@@ -53,6 +53,12 @@ pub enum Reason {
     RoleExists,
     RoleInUse,
     RosterFull,
+    LoginFailed,
+    SecondFactorRequired,
+    RefreshTokenInvalid,
+    SessionNotFound,
+    PasswordWrong,
+    SessionRequired,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -94,8 +100,14 @@ impl Reason {
             | Self::CredentialInvalid
             | Self::CredentialRevoked
             | Self::CredentialExpired
-            | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden | Self::GrantExceedsOwn => Kind::Denied,
+            | Self::CredentialAmbiguous
+            | Self::LoginFailed
+            | Self::RefreshTokenInvalid => Kind::Unauthenticated,
+            Self::PermissionMissing
+            | Self::TenantForbidden
+            | Self::GrantExceedsOwn
+            | Self::PasswordWrong
+            | Self::SessionRequired => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -104,7 +116,8 @@ impl Reason {
             | Self::ReservationNotFound
             | Self::JobNotFound
             | Self::MemberNotFound
-            | Self::RoleNotFound => Kind::NotFound,
+            | Self::RoleNotFound
+            | Self::SessionNotFound => Kind::NotFound,
             Self::EventConflict
             | Self::CompletionConflict
             | Self::RequestConflict
@@ -119,7 +132,8 @@ impl Reason {
             | Self::JobRunning
             | Self::LastOwner
             | Self::RoleInUse
-            | Self::RosterFull => Kind::Precondition,
+            | Self::RosterFull
+            | Self::SecondFactorRequired => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

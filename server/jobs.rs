@@ -6,5 +6,6 @@ pub mod forget_changes;
 pub mod forget_locks;
 pub mod pieces;
 pub mod record;
+pub mod rotate_signing_keys;
 pub mod runner;
 pub mod schedule;

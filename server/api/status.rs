@@ -203,6 +203,12 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::RoleExists => ErrorReason::RoleExists,
         Reason::RoleInUse => ErrorReason::RoleInUse,
         Reason::RosterFull => ErrorReason::RosterFull,
+        Reason::LoginFailed => ErrorReason::LoginFailed,
+        Reason::SecondFactorRequired => ErrorReason::SecondFactorRequired,
+        Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
+        Reason::SessionNotFound => ErrorReason::SessionNotFound,
+        Reason::PasswordWrong => ErrorReason::PasswordWrong,
+        Reason::SessionRequired => ErrorReason::SessionRequired,
     }
 }
 
@@ -268,6 +274,12 @@ mod tests {
             ErrorReason::RoleExists => Reason::RoleExists,
             ErrorReason::RoleInUse => Reason::RoleInUse,
             ErrorReason::RosterFull => Reason::RosterFull,
+            ErrorReason::LoginFailed => Reason::LoginFailed,
+            ErrorReason::SecondFactorRequired => Reason::SecondFactorRequired,
+            ErrorReason::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
+            ErrorReason::SessionNotFound => Reason::SessionNotFound,
+            ErrorReason::PasswordWrong => Reason::PasswordWrong,
+            ErrorReason::SessionRequired => Reason::SessionRequired,
         })
     }
 

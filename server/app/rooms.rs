@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
-use crate::config::Config;
+use crate::config::{AccountsConfig, Config};
 use crate::identity::audit::Audit;
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
@@ -14,7 +14,9 @@ use crate::identity::members::Members;
 use crate::identity::own_roles::OwnRoles;
 use crate::identity::requests::Requests;
 use crate::identity::roles::Roles;
+use crate::identity::signing_keys::SigningKeys;
 use crate::identity::tenants::Tenants;
+use crate::identity::token::{Terms, Tokens};
 use crate::identity::user::User;
 use crate::ledger::notices::Notices;
 use crate::plans::catalogue::Catalogue;
@@ -24,7 +26,7 @@ use crate::plans::subscriptions::Subscriptions;
 use crate::store::Documents;
 use crate::store::records::Records;
 use crate::tasks::Tasks;
-use crate::time::Clock;
+use crate::time::{Clock, SECOND};
 
 /// The rooms.
 pub(super) struct Rooms {
@@ -39,6 +41,9 @@ pub(super) struct Rooms {
     pub(super) own_roles: Arc<OwnRoles>,
     pub(super) users: Arc<Records<User>>,
     pub(super) audit: Arc<Audit>,
+    pub(super) signing_keys: Arc<SigningKeys>,
+    pub(super) tokens: Tokens,
+    pub(super) roles: Arc<Roles>,
 }
 
 impl Rooms {
@@ -59,7 +64,17 @@ impl Rooms {
         let subscriptions = Arc::new(subscriptions);
         let policies = Policies::new(Arc::clone(&catalogue));
         let directory = Arc::new(Directory::new(documents, Arc::clone(&subscriptions), policies, clock()));
-        let keyring = Arc::new(Keyring::new(documents, clock(), &secrets.pepper, &secrets.operator_key));
+        let roles = Arc::new(Roles::open(documents, clock()).await?);
+        let signing_keys = Arc::new(SigningKeys::open(documents, clock(), &secrets.pepper).await?);
+        let tokens = Tokens::new(Arc::clone(&signing_keys), terms(&config.accounts), clock());
+        let keyring = Arc::new(Keyring::new(
+            documents,
+            clock(),
+            &secrets.pepper,
+            &secrets.operator_key,
+            tokens.clone(),
+            Arc::clone(&roles),
+        ));
         let tenants = Arc::new(Tenants::new(
             documents,
             Arc::clone(&catalogue),
@@ -68,12 +83,12 @@ impl Rooms {
             clock(),
             default_plan,
         ));
-        let roles = Arc::new(Roles::open(documents, clock()).await?);
         let hearing = Hearing::new(
             documents,
             Arc::clone(&keyring),
             Arc::clone(&directory),
             Arc::clone(&roles),
+            Arc::clone(&signing_keys),
             clock(),
         );
         let stopping = tasks.stopping();
@@ -83,13 +98,24 @@ impl Rooms {
             keys: Arc::new(Keys::new(documents, Arc::clone(&keyring), clock())),
             requests: Arc::new(Requests::new(documents, clock())),
             members: Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
-            own_roles: Arc::new(OwnRoles::new(documents, roles, Arc::clone(&keyring), clock())),
+            own_roles: Arc::new(OwnRoles::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
             users: Arc::new(Records::new(Arc::clone(documents))),
             audit: Arc::new(Audit::new(documents, &secrets.pepper, clock())),
             catalogue,
             directory,
             keyring,
             tenants,
+            tokens,
+            roles,
+            signing_keys,
         })
+    }
+}
+
+fn terms(accounts: &AccountsConfig) -> Terms {
+    Terms {
+        issuer: accounts.issuer.as_str().to_owned(),
+        audience: accounts.audience.as_str().to_owned(),
+        access_life: i64::from(accounts.access_token_seconds.get()).saturating_mul(SECOND),
     }
 }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::identity::directory::Directory;
 use crate::identity::keyring::Keyring;
 use crate::identity::roles::Roles;
+use crate::identity::signing_keys::SigningKeys;
 use crate::store::changes::{Changed, Listener, Subject};
 use crate::store::{Documents, StoreError};
 use crate::time::Clock;
@@ -26,6 +27,7 @@ pub struct Hearing {
     keyring: Arc<Keyring>,
     directory: Arc<Directory>,
     roles: Arc<Roles>,
+    signing_keys: Arc<SigningKeys>,
 }
 
 impl Hearing {
@@ -36,9 +38,10 @@ impl Hearing {
         keyring: Arc<Keyring>,
         directory: Arc<Directory>,
         roles: Arc<Roles>,
+        signing_keys: Arc<SigningKeys>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { listener: Listener::new(documents, clock), keyring, directory, roles }
+        Self { listener: Listener::new(documents, clock), keyring, directory, roles, signing_keys }
     }
 
     /// Hears again and again until it is stopped.
@@ -82,13 +85,15 @@ impl Hearing {
                 self.keyring.forget_all();
                 self.directory.forget_all();
                 self.roles.forget_all();
+                self.signing_keys.forget();
             }
         }
         // Only now: what was to be forgotten is.
         self.keyring.confirmed().confirm(news.as_of);
         self.directory.confirmed().confirm(news.as_of);
         self.roles.confirmed().confirm(news.as_of);
-        Ok(())
+        let refreshed = tokio::time::timeout(PATIENCE, self.signing_keys.refresh()).await;
+        refreshed.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
     }
 
     fn forget(&self, subject: &Subject) {
@@ -97,10 +102,14 @@ impl Hearing {
             Subject::Tenant(id) => self.directory.forget(id),
             Subject::Catalogue => self.directory.forget_all(),
             Subject::Role(tenant) => {
+                // First the roles: whoever is looked up anew meanwhile finds them changed.
                 self.roles.forget(tenant);
                 self.keyring.forget_role(tenant);
             }
+            Subject::SigningKeys => self.signing_keys.forget(),
             Subject::Member(id) => self.keyring.forget_member(id),
+            Subject::Session(id) => self.keyring.forget_session(id),
+            Subject::User(id) => self.keyring.forget_user(id),
         }
     }
 }

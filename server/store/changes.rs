@@ -51,6 +51,12 @@ pub enum Subject {
     Role(String),
     /// The membership with that id: its role, or that it ended.
     Member(String),
+    /// The keys that tokens are signed with.
+    SigningKeys,
+    /// The session with that id: that it ended.
+    Session(String),
+    /// The person with that id: that it was suspended or resumed, or that its sessions ended.
+    User(String),
 }
 
 /// Tells of changes.

@@ -55,6 +55,7 @@ impl Door {
             users: Arc::clone(&rooms.users),
             audit: Arc::clone(&rooms.audit),
             resolver: Arc::clone(&resolver),
+            signing_keys: Arc::clone(&rooms.signing_keys),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),
@@ -64,6 +65,8 @@ impl Door {
             members: Arc::clone(&rooms.members),
             own_roles: Arc::clone(&rooms.own_roles),
             users: Arc::clone(&rooms.users),
+            signing_keys: Arc::clone(&rooms.signing_keys),
+            people: rooms.people.clone(),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),
@@ -128,6 +131,7 @@ fn runner(rooms: &Rooms, ledger: &Ledger, tasks: &Tasks) -> Runner {
     let clean_up = CleanUp {
         events: Arc::clone(&ledger.events),
         requests: Arc::clone(&rooms.requests),
+        sessions: Arc::clone(&rooms.people.sessions),
         clock: rooms.store.clock(),
         retention_days: 90,
     };
