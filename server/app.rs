@@ -116,12 +116,12 @@ pub enum StartError {
     /// The plans that the configuration names cannot be installed.
     #[error("the plans cannot be installed")]
     Plans(#[from] crate::plans::PlansError),
-    /// The ledger cannot be recovered.
-    #[error(transparent)]
-    Ledger(#[from] works::OpenError),
     /// Passwords cannot be hashed as it is configured.
     #[error(transparent)]
     Hasher(#[from] HasherError),
+    /// The ledger cannot be recovered.
+    #[error(transparent)]
+    Ledger(#[from] works::OpenError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -159,13 +159,13 @@ impl App {
         let ledger = Ledger::open(stores, counters, Arc::clone(&clock), followers, tasks).await?;
 
         let notices = Arc::clone(&telling.notices);
-        let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
-        let outbox = Arc::new(Outbox::new(&documents, Arc::clone(&clock)));
-        let people = people::open(&config.accounts, &documents, secrets, &rooms, &outbox, &clock)?;
+        let rooms = Rooms::open(config, &documents, secrets, notices, &outbox, &clock, tasks).await?;
+        let people = people::open(&config.accounts, &documents, secrets, &rooms, &outbox, &lockout, &clock);
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
             sessions: Arc::clone(&people.sessions),
+            accounts: Arc::clone(&rooms.accounts),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
@@ -181,7 +181,7 @@ impl App {
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
-        let Rooms { members, own_roles, users, audit, .. } = rooms;
+        let Rooms { members, own_roles, users, audit, accounts, .. } = rooms;
         let (signing_keys, tokens) = (rooms.signing_keys, rooms.tokens);
         Ok(Self {
             edge: Edge {
@@ -212,6 +212,8 @@ impl App {
                 users: Arc::clone(&users),
                 signing_keys: Arc::clone(&signing_keys),
                 people,
+                accounts,
+                keyring: Arc::clone(&keyring),
             },
             admin: AdminApi {
                 tenants,

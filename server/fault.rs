@@ -45,6 +45,15 @@ pub enum Reason {
     Internal,
     Unsupported,
     MessageTooLarge,
+    SignUpClosed,
+    CodeInvalid,
+    PasswordWrong,
+    AddressTaken,
+    SecondFactorSet,
+    SecondFactorMissing,
+    InvitationNotFound,
+    InvitationsFull,
+    AccountExists,
     HashingBusy,
     MemberNotFound,
     RoleNotFound,
@@ -54,10 +63,10 @@ pub enum Reason {
     RoleInUse,
     RosterFull,
     LoginFailed,
+    LoginLocked,
     SecondFactorRequired,
     RefreshTokenInvalid,
     SessionNotFound,
-    PasswordWrong,
     SessionRequired,
 }
 
@@ -93,9 +102,11 @@ impl Reason {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::InvalidField | Self::PageTokenInvalid | Self::ResumeTokenInvalid | Self::QueryTooLarge => {
-                Kind::Invalid
-            }
+            Self::InvalidField
+            | Self::PageTokenInvalid
+            | Self::ResumeTokenInvalid
+            | Self::QueryTooLarge
+            | Self::CodeInvalid => Kind::Invalid,
             Self::CredentialMissing
             | Self::CredentialInvalid
             | Self::CredentialRevoked
@@ -115,6 +126,7 @@ impl Reason {
             | Self::EventNotFound
             | Self::ReservationNotFound
             | Self::JobNotFound
+            | Self::InvitationNotFound
             | Self::MemberNotFound
             | Self::RoleNotFound
             | Self::SessionNotFound => Kind::NotFound,
@@ -123,6 +135,7 @@ impl Reason {
             | Self::RequestConflict
             | Self::TenantExists
             | Self::PlanExists
+            | Self::AddressTaken
             | Self::RoleExists => Kind::Conflict,
             Self::PlanNotPublished
             | Self::ReservationSettled
@@ -130,12 +143,17 @@ impl Reason {
             | Self::ReservationExpired
             | Self::SettlementAboveHold
             | Self::JobRunning
+            | Self::SignUpClosed
+            | Self::SecondFactorSet
+            | Self::SecondFactorMissing
+            | Self::InvitationsFull
+            | Self::AccountExists
             | Self::LastOwner
             | Self::RoleInUse
             | Self::RosterFull
             | Self::SecondFactorRequired => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
-            Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
+            Self::ServerOverloaded | Self::HashingBusy | Self::LoginLocked => Kind::Exhausted,
             Self::DecisionAbandoned
             | Self::StoreUnavailable
             | Self::FreshnessTimeout

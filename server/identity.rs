@@ -1,8 +1,10 @@
 //! Who is asking: tenants, their keys, what each caller may do, and which requests were made before.
 
+pub mod accounts;
 pub mod api_key;
 pub mod audit;
 pub mod caller;
+pub mod codes;
 pub mod credential;
 pub mod directory;
 pub mod eddsa;
@@ -23,6 +25,7 @@ pub mod refresh_token;
 pub mod requests;
 pub mod roles;
 pub mod seal;
+pub mod second_factor;
 pub mod session;
 pub mod sessions;
 pub mod signing_keys;
@@ -32,4 +35,5 @@ pub mod tenants;
 pub mod token;
 mod turns;
 pub mod user;
+pub mod users;
 pub mod vault;

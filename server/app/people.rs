@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::api::auth::session::People;
+use crate::app::Secrets;
 use crate::app::rooms::Rooms;
-use crate::app::{Secrets, StartError};
 use crate::config::AccountsConfig;
-use crate::identity::hasher::{Cost, Hasher};
 use crate::identity::lending::Lender;
-use crate::identity::login::Logins;
+use crate::identity::lockout::Lockout;
+use crate::identity::login::{Doorway, Logins};
+use crate::identity::second_factor::SecondFactors;
 use crate::identity::sessions::{Ground, Lifetimes, Sessions};
 use crate::mail::outbox::Outbox;
 use crate::store::Documents;
@@ -22,14 +23,9 @@ pub(super) fn open(
     secrets: &Secrets,
     rooms: &Rooms,
     outbox: &Arc<Outbox>,
+    lockout: &Arc<Lockout>,
     clock: &Arc<dyn Clock>,
-) -> Result<People, StartError> {
-    let cost = Cost {
-        memory_kib: accounts.argon2_memory_kib,
-        passes: accounts.argon2_passes,
-        lanes: accounts.argon2_lanes,
-    };
-    let hasher = Hasher::new(cost, accounts.hashes_at_once())?;
+) -> People {
     let ground = Ground {
         tokens: rooms.tokens.clone(),
         roles: Arc::clone(&rooms.roles),
@@ -42,11 +38,18 @@ pub(super) fn open(
         session_days_max: accounts.session_days_max.get(),
     };
     let sessions = Arc::new(Sessions::new(documents, &secrets.pepper, ground, lifetimes));
-    let (outbox, clock) = (Arc::clone(outbox), Arc::clone(clock));
-    Ok(People {
-        logins: Arc::new(Logins::new(documents, hasher, Arc::clone(&sessions), outbox, clock)),
+    let doorway = Doorway {
+        hasher: rooms.hasher.clone(),
+        sessions: Arc::clone(&sessions),
+        outbox: Arc::clone(outbox),
+        second_factors: SecondFactors::new(&secrets.pepper),
+        lockout: Arc::clone(lockout),
+        clock: Arc::clone(clock),
+    };
+    People {
+        logins: Arc::new(Logins::new(documents, doorway)),
         sessions,
         lender: Arc::new(Lender::new(rooms.tokens.clone())),
         members: Arc::new(Records::new(Arc::clone(documents))),
-    })
+    }
 }

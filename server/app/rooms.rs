@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
 use crate::config::{AccountsConfig, Config};
+use crate::identity::accounts::{Accounts, Beside};
 use crate::identity::audit::Audit;
+use crate::identity::codes::Codes;
 use crate::identity::directory::Directory;
+use crate::identity::hasher::Hasher;
 use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
@@ -19,6 +22,7 @@ use crate::identity::tenants::Tenants;
 use crate::identity::token::{Terms, Tokens};
 use crate::identity::user::User;
 use crate::ledger::notices::Notices;
+use crate::mail::outbox::Outbox;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
 use crate::plans::presets::Presets;
@@ -44,6 +48,8 @@ pub(super) struct Rooms {
     pub(super) signing_keys: Arc<SigningKeys>,
     pub(super) tokens: Tokens,
     pub(super) roles: Arc<Roles>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) hasher: Hasher,
 }
 
 impl Rooms {
@@ -53,6 +59,7 @@ impl Rooms {
         documents: &Arc<dyn Documents>,
         secrets: &Secrets,
         notices: Arc<Notices>,
+        outbox: &Arc<Outbox>,
         clock: &Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
@@ -93,11 +100,27 @@ impl Rooms {
         );
         let stopping = tasks.stopping();
         tasks.spawn(async move { hearing.run(stopping).await });
+        let members = Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock()));
+        let hasher = Hasher::new(config.accounts.cost(), config.accounts.hashes_at_once())?;
+        let beside = Beside {
+            outbox: Arc::clone(outbox),
+            catalogue: Arc::clone(&catalogue),
+            tenants: Arc::clone(&tenants),
+            members: Arc::clone(&members),
+            roles: Arc::clone(&roles),
+            hasher: hasher.clone(),
+            sign_up: config.accounts.sign_up,
+        };
+        let codes = Arc::new(Codes::new(documents, &secrets.pepper, clock()));
+        let accounts = Arc::new(Accounts::new(documents, &secrets.pepper, codes, beside, clock()));
+        tasks.spawn(Arc::clone(&accounts).run(tasks.stopping()));
         Ok(Self {
             resolver: Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring))),
             keys: Arc::new(Keys::new(documents, Arc::clone(&keyring), clock())),
             requests: Arc::new(Requests::new(documents, clock())),
-            members: Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
+            members,
+            accounts,
+            hasher,
             own_roles: Arc::new(OwnRoles::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
             users: Arc::new(Records::new(Arc::clone(documents))),
             audit: Arc::new(Audit::new(documents, &secrets.pepper, clock())),

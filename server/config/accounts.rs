@@ -5,6 +5,9 @@ use std::thread::available_parallelism;
 
 use serde::Deserialize;
 
+use crate::identity::accounts::SignUp;
+use crate::identity::hasher::Cost;
+
 const PARTY_BYTES_MAX: usize = 200;
 const SECONDS_MIN: u32 = 60;
 /// A signing key verifies for about as long after another one signs.
@@ -33,6 +36,8 @@ pub struct AccountsConfig {
     pub refresh_token_days: Days,
     /// For how many days a session is good, however much it is used.
     pub session_days_max: Days,
+    /// Whether anybody may sign up.
+    pub sign_up: SignUp,
 }
 
 impl Default for AccountsConfig {
@@ -50,11 +55,18 @@ impl Default for AccountsConfig {
             access_token_seconds: Seconds::default(),
             refresh_token_days: Days(30),
             session_days_max: Days(365),
+            sign_up: SignUp::default(),
         }
     }
 }
 
 impl AccountsConfig {
+    /// What hashing a password costs.
+    #[must_use]
+    pub const fn cost(&self) -> Cost {
+        Cost { memory_kib: self.argon2_memory_kib, passes: self.argon2_passes, lanes: self.argon2_lanes }
+    }
+
     /// Passwords that are hashed at once.
     #[must_use]
     pub fn hashes_at_once(&self) -> usize {

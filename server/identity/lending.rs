@@ -84,7 +84,10 @@ fn check(caller: &Caller, names: &[String], lifetime: i64) -> Result<Permissions
         wrong(String::from("permissions"), String::from("are required"));
     }
     let mut permissions = Permissions::NONE;
-    let lendable = caller.permissions.without(Permission::TokensWrite);
+    // What these make lives on after the token and whoever lent it.
+    let lasting =
+        [Permission::TokensWrite, Permission::KeysWrite, Permission::MembersWrite, Permission::RolesWrite];
+    let lendable = lasting.into_iter().fold(caller.permissions, Permissions::without);
     for (place, name) in names.iter().enumerate() {
         match Permission::named(name) {
             Some(permission) if lendable.has(permission) => permissions = permissions.with(permission),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::identity::accounts::Accounts;
 use crate::identity::requests::Requests;
 use crate::identity::sessions::Sessions;
 use crate::jobs::pieces::{PIECE, in_pieces};
@@ -14,8 +15,8 @@ use crate::ledger::events::Events;
 use crate::store::StoreError;
 use crate::time::{Clock, DAY, HOUR};
 
-/// Deletes events and refusals whose retention is over, requests whose retries are over, and sessions that have expired. Sums of
-/// usage and wallets stay for ever.
+/// Deletes events and refusals whose retention is over, requests whose retries are over, and sessions, codes and invitations
+/// that are not good any more. Sums of usage and wallets stay for ever.
 #[derive(Debug)]
 pub struct CleanUp {
     /// The rows of the ledger.
@@ -24,6 +25,8 @@ pub struct CleanUp {
     pub requests: Arc<Requests>,
     /// The sessions of people.
     pub sessions: Arc<Sessions>,
+    /// What people do with their accounts.
+    pub accounts: Arc<Accounts>,
     /// The server's clock.
     pub clock: Arc<dyn Clock>,
     /// How many days events are kept, from their receipt.
@@ -37,7 +40,7 @@ impl Job for CleanUp {
     }
 
     fn description(&self) -> &'static str {
-        "Deletes events whose retention is over, requests that are too old to be repeated, and expired sessions."
+        "Deletes events whose retention is over, requests that are too old to be repeated, and expired sessions and codes."
     }
 
     fn schedule(&self) -> Schedule {
@@ -50,9 +53,11 @@ impl Job for CleanUp {
         let events = in_pieces(stop, || self.events.purge(before, PIECE)).await?;
         let requests = in_pieces(stop, || self.requests.purge(PIECE)).await?;
         let sessions = in_pieces(stop, || self.sessions.purge(PIECE)).await?;
+        let codes = in_pieces(stop, || self.accounts.purge(PIECE)).await?;
         let days = self.retention_days;
         Ok(format!(
-            "deleted {events} events and refusals older than {days} days, {requests} old requests, and {sessions} expired sessions"
+            "deleted {events} events and refusals older than {days} days, {requests} old requests, {sessions} expired \
+             sessions, and {codes} codes and invitations that ended"
         ))
     }
 }

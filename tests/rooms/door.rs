@@ -67,6 +67,8 @@ impl Door {
             users: Arc::clone(&rooms.users),
             signing_keys: Arc::clone(&rooms.signing_keys),
             people: rooms.people.clone(),
+            accounts: Arc::clone(&rooms.accounts),
+            keyring: Arc::clone(&rooms.keyring),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),
@@ -132,6 +134,7 @@ fn runner(rooms: &Rooms, ledger: &Ledger, tasks: &Tasks) -> Runner {
         events: Arc::clone(&ledger.events),
         requests: Arc::clone(&rooms.requests),
         sessions: Arc::clone(&rooms.people.sessions),
+        accounts: Arc::clone(&rooms.accounts),
         clock: rooms.store.clock(),
         retention_days: 90,
     };

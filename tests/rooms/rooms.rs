@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use tollgate::api::auth::session::People;
+use tollgate::identity::accounts::{Accounts, Beside, SignUp};
 use tollgate::identity::api_key::{ApiKey, KeyKind};
 use tollgate::identity::audit::Audit;
 use tollgate::identity::caller::{Caller, CallerKind};
+use tollgate::identity::codes::Codes;
 use tollgate::identity::directory::Directory;
 use tollgate::identity::hasher::{Cost, Hasher};
 use tollgate::identity::hearing::Hearing;
@@ -48,6 +50,7 @@ pub(crate) struct Rooms {
     pub(crate) requests: Arc<Requests>,
     pub(crate) roles: Arc<Roles>,
     pub(crate) members: Arc<Members>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) own_roles: Arc<OwnRoles>,
     pub(crate) users: Arc<Records<User>>,
     pub(crate) audit: Arc<Audit>,
@@ -107,6 +110,17 @@ impl Rooms {
         let own_roles = Arc::new(own_roles);
         let users = Arc::new(Records::new(Arc::clone(&documents)));
         let audit = Arc::new(Audit::new(&documents, &secret, Arc::clone(&clock)));
+        let beside = Beside {
+            catalogue: Arc::clone(&catalogue),
+            tenants: Arc::clone(&tenants),
+            members: Arc::clone(&members),
+            roles: Arc::clone(&roles),
+            hasher: cheap_hasher(),
+            sign_up: SignUp::Open,
+        };
+        let codes = Arc::new(Codes::new(&documents, &secret, Arc::clone(&clock)));
+        let accounts = Accounts::new(&documents, &secret, codes, beside, Arc::clone(&clock));
+        let accounts = Arc::new(accounts);
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let people = people(&documents, &secret, &tokens, &roles, &keyring, &clock);
         let (ring_of_roles, signing) = (Arc::clone(&roles), Arc::clone(&signing_keys));
@@ -121,6 +135,7 @@ impl Rooms {
             requests,
             roles,
             members,
+            accounts,
             own_roles,
             users,
             audit,
@@ -181,10 +196,7 @@ fn people(
     };
     let lifetimes = Lifetimes { refresh_token_days: 30, session_days_max: 365 };
     let sessions = Arc::new(Sessions::new(documents, secret, ground, lifetimes));
-    let number = |number| NonZeroU32::new(number).expect("it is above zero");
-    let cost = Cost { memory_kib: number(64), passes: number(1), lanes: number(1) };
-    let hasher = Hasher::new(cost, 1).expect("a cost that can be had");
-    let logins = Logins::new(documents, hasher, Arc::clone(&sessions), outbox, Arc::clone(clock));
+    let logins = Logins::new(documents, cheap_hasher(), Arc::clone(&sessions), outbox, Arc::clone(clock));
     People {
         logins: Arc::new(logins),
         sessions,
@@ -197,6 +209,12 @@ fn people(
 pub(crate) fn terms() -> Terms {
     let name = || String::from("tollgate");
     Terms { issuer: name(), audience: name(), access_life: 10 * MINUTE }
+}
+
+/// Hashes passwords at a cost that no installation has.
+fn cheap_hasher() -> Hasher {
+    let (memory_kib, one) = (NonZeroU32::new(64).expect("it is above zero"), NonZeroU32::MIN);
+    Hasher::new(Cost { memory_kib, passes: one, lanes: one }, 2).expect("a hasher")
 }
 
 /// The installation's own secret.

@@ -63,7 +63,7 @@ impl AuthApi {
         &self,
         request: Request<v1::LoginRequest>,
     ) -> Result<Response<v1::LoginResponse>, Status> {
-        let network = network(&request);
+        let from = peer(request.extensions());
         let v1::LoginRequest { address, password, tenant_id, code } = request.into_inner();
         let password = SecretString::from(password);
         required("address", &address)?;
@@ -73,7 +73,7 @@ impl AuthApi {
             password: &password,
             tenant: tenant_id.as_deref(),
             code: &code,
-            network: &network,
+            from,
         };
         let entered = self.people.logins.log_in(attempt).await.map_err(|error| from_fault(&error))?;
         let session = entered.opened.session.clone();
@@ -140,13 +140,14 @@ impl AuthApi {
         &self,
         request: Request<v1::ChangePasswordRequest>,
     ) -> Result<Response<v1::ChangePasswordResponse>, Status> {
+        let from = peer(request.extensions());
         let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
         let (user, session) = person(&caller).map_err(|error| from_fault(&error))?;
         let v1::ChangePasswordRequest { old_password, new_password } = request.into_inner();
         let (old, new) = (SecretString::from(old_password), SecretString::from(new_password));
         required("old_password", old.expose_secret())?;
         required("new_password", new.expose_secret())?;
-        let changed = self.people.logins.change_password(user, session, &old, &new).await;
+        let changed = self.people.logins.change_password((user, session, from), &old, &new).await;
         changed.map_err(|error| from_fault(&error))?;
         Ok(Response::new(v1::ChangePasswordResponse {}))
     }
