@@ -68,7 +68,7 @@ pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, 
         return embedded(directory);
     }
     let spool = FileSpool::open(&directory.join(SPOOL), config.data.spool_bytes_max.get()).await?;
-    let settings = mongo_settings(&config.mongodb);
+    let settings = mongo::settings::Settings::from(&config.mongodb);
     let connect = || MongoStore::connect(&settings);
     let store = when_there("MongoDB", config, connect, ConnectError::is_passing).await?;
     Ok(Stores {
@@ -80,15 +80,23 @@ pub(super) async fn stores(config: &Config, directory: &Path) -> Result<Stores, 
     })
 }
 
-fn mongo_settings(config: &MongoConfig) -> mongo::settings::Settings {
-    mongo::settings::Settings {
-        uri: config.uri.clone(),
-        database: config.database.clone(),
-        ca_file: config.ca_file.clone(),
-        connections_max: config.connections_max,
-        selection_timeout_ms: config.selection_timeout_ms,
-        operation_timeout_ms: config.operation_timeout_ms,
-        majority_timeout_ms: config.majority_timeout_ms,
+impl From<&MongoConfig> for mongo::settings::Settings {
+    fn from(config: &MongoConfig) -> Self {
+        Self {
+            uri: config.uri.clone(),
+            database: config.database.clone(),
+            ca_file: config.ca_file.clone(),
+            connections_max: config.connections_max,
+            selection_timeout_ms: config.selection_timeout_ms,
+            operation_timeout_ms: config.operation_timeout_ms,
+            majority_timeout_ms: config.majority_timeout_ms,
+        }
+    }
+}
+
+impl Default for mongo::settings::Settings {
+    fn default() -> Self {
+        Self::from(&MongoConfig::default())
     }
 }
 

@@ -10,7 +10,10 @@ use crate::gate::decision::{Burn, CounterId, Decision};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::{Grant, State};
-use crate::time::Timestamp;
+use crate::time::{SECOND, Timestamp};
+
+/// How long a mark answers that is not durable, in microseconds: as long as a decision may take to become so (rules C, Q).
+pub const PENDING_LIFE: i64 = 10 * SECOND;
 
 /// Counters of all tenants: a cache of the ledger, never the truth.
 ///
@@ -29,7 +32,7 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
     /// Decides about `demand` and charges every limit of it, or none.
     ///
     /// An event that is marked is answered from its mark (rule Q): the same payload `Replayed`, another `Conflict`; a mark
-    /// that was pending for more than 10 s counts for nothing.
+    /// that was pending for longer than [`PENDING_LIFE`] counts for nothing.
     async fn charge(
         &self,
         tenant: &str,

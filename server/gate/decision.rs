@@ -37,6 +37,28 @@ pub struct Decision {
     pub basis: Basis,
 }
 
+impl Decision {
+    /// A decision that allowed its call, without anything that it counted or took.
+    #[must_use]
+    pub const fn allowed(at: Timestamp, price_micros: i64, period: Period) -> Self {
+        Self {
+            verdict: Verdict::Allowed,
+            at,
+            epoch: 0,
+            number: 0,
+            limits: Vec::new(),
+            charges: Vec::new(),
+            burns: Vec::new(),
+            overage_micros: 0,
+            price_micros,
+            balance_micros: None,
+            period,
+            expires_at: None,
+            basis: Basis::Counters,
+        }
+    }
+}
+
 /// What a decision was made on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Basis {

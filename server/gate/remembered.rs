@@ -2,7 +2,7 @@
 
 use crate::gate::counters::EndDecision;
 use crate::gate::credit;
-use crate::gate::decision::{Basis, Burn, Decision, Verdict};
+use crate::gate::decision::{Burn, Decision};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::gate::state::State;
@@ -11,21 +11,7 @@ use crate::time::Timestamp;
 /// A decision that allowed its call, without what stands now: limits and balance.
 #[must_use]
 pub fn decision(state: &State, policy: &Policy, at: Timestamp, price_micros: i64) -> Decision {
-    Decision {
-        verdict: Verdict::Allowed,
-        at,
-        epoch: 0,
-        number: 0,
-        limits: Vec::new(),
-        charges: Vec::new(),
-        burns: Vec::new(),
-        overage_micros: 0,
-        price_micros,
-        balance_micros: None,
-        period: state.period_at(policy, at),
-        expires_at: None,
-        basis: Basis::Counters,
-    }
+    Decision::allowed(at, price_micros, state.period_at(policy, at))
 }
 
 /// The end of a reservation that held so much: what was paid, released, and charged above the hold.

@@ -249,7 +249,8 @@ impl Admission {
     ) -> Result<Admitted, AdmissionError> {
         let now = self.counters.now();
         event.occurred_at_micros.get_or_insert(now.micros());
-        let decision = recorded_only(now);
+        // Nothing was decided, in no period.
+        let decision = Decision::allowed(now, 0, Period { start: Timestamp::EPOCH, end: Timestamp::EPOCH });
         let event_id = event.id.clone();
         if let Some(known) = self.events.get(&[key]).await?.into_iter().next().flatten() {
             if known.row.payload != payload {
@@ -376,23 +377,4 @@ fn check_time(event: &Event, mode: Mode, now: Timestamp) -> Result<(), Invalid> 
         return Err(Invalid::field("event.occurred_at", format!("{occurred_at} is more than {bound}")));
     }
     Ok(())
-}
-
-/// A decision that decided nothing.
-fn recorded_only(at: Timestamp) -> Decision {
-    Decision {
-        verdict: Verdict::Allowed,
-        at,
-        epoch: 0,
-        number: 0,
-        limits: Vec::new(),
-        charges: Vec::new(),
-        burns: Vec::new(),
-        overage_micros: 0,
-        price_micros: 0,
-        balance_micros: None,
-        period: Period { start: Timestamp::EPOCH, end: Timestamp::EPOCH },
-        expires_at: None,
-        basis: Basis::Counters,
-    }
 }

@@ -45,7 +45,6 @@ type Logs = HashMap<CounterId, Vec<(Timestamp, i64)>>;
 #[derive(Debug)]
 pub struct Loader {
     parts: LoaderParts,
-    cuts: Arc<Cuts>,
     /// One loader or granter a tenant at a time: a grant that is posted during a load is never missed.
     busy: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -76,6 +75,8 @@ pub struct LoaderParts {
     pub accounts: Accounts,
     /// The rows of the ledger.
     pub events: Arc<dyn Events>,
+    /// Tenants whose counters may be off.
+    pub cuts: Arc<Cuts>,
 }
 
 /// A tenant's counters cannot be loaded.
@@ -119,8 +120,8 @@ impl Fault for LoadError {
 impl Loader {
     /// A loader over its parts.
     #[must_use]
-    pub fn new(parts: LoaderParts, cuts: Arc<Cuts>) -> Self {
-        Self { parts, cuts, busy: Mutex::default() }
+    pub fn new(parts: LoaderParts) -> Self {
+        Self { parts, busy: Mutex::default() }
     }
 
     /// Installs the tenant's counters if nothing is installed.
@@ -145,7 +146,7 @@ impl Loader {
         if self.parts.slots.journal().is_shared() && account.counter_epoch > 0 {
             // Counters that were lost had decided what may still be on its way, and others may have told them something in
             // vain since the account was read.
-            self.cuts.suspect(tenant);
+            self.parts.cuts.suspect(tenant);
         }
         Ok(())
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::info;
 
-use crate::gate::counters::{Correction, Over};
+use crate::gate::counters::{Correction, Over, PENDING_LIFE};
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
 use crate::ledger::account::{Account, GrantAccount, WindowAccount};
-use crate::ledger::cuts::Cuts;
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::progress::Late;
 use crate::ledger::slots::CLOCK_ERROR;
@@ -26,8 +25,6 @@ use above::Look;
 const LOOK: Duration = Duration::from_millis(50);
 /// What a fixed window must have left to be corrected, in microseconds: shorter ones are over before it matters.
 const FIXED_LEFT_MIN: i64 = 5 * SECOND;
-/// How long a mark that is not durable answers, in microseconds (rule Q).
-const PENDING_MAX: i64 = 10 * SECOND;
 /// How long one look waits for the low-water time.
 const WAIT_MAX: Duration = Duration::from_secs(40);
 /// Tenants that are looked at together: each look waits for the low-water time once.
@@ -38,19 +35,18 @@ const TENANTS_MAX: usize = 500;
 pub struct Reconciler {
     parts: LoaderParts,
     loader: Arc<Loader>,
-    cuts: Arc<Cuts>,
 }
 
 impl Reconciler {
     /// A reconciler over the ledger's parts.
     #[must_use]
-    pub const fn new(parts: LoaderParts, loader: Arc<Loader>, cuts: Arc<Cuts>) -> Self {
-        Self { parts, loader, cuts }
+    pub const fn new(parts: LoaderParts, loader: Arc<Loader>) -> Self {
+        Self { parts, loader }
     }
 
     /// Corrects the counters of all suspects. Those that could not be looked at stay suspect.
     pub async fn reconcile(&self) -> Result<(), LoadError> {
-        let suspects = self.cuts.open(|| self.parts.progress.folded());
+        let suspects = self.parts.cuts.open(|| self.parts.progress.folded());
         let mut looked_at = 0;
         let mut outcome = Ok(());
         for some in suspects.chunks(TENANTS_MAX) {
@@ -60,9 +56,9 @@ impl Reconciler {
             }
             looked_at += some.len();
         }
-        self.cuts.close();
+        self.parts.cuts.close();
         for tenant in suspects.iter().skip(looked_at) {
-            self.cuts.suspect(tenant);
+            self.parts.cuts.suspect(tenant);
         }
         outcome
     }
@@ -102,7 +98,7 @@ impl Reconciler {
         let mut until = self.parts.counters.now();
         if self.parts.slots.journal().is_shared() {
             // A retry on any process may journal a decision again for as long as its mark is pending (rule Q).
-            until = until.plus(PENDING_MAX).plus(CLOCK_ERROR);
+            until = until.plus(PENDING_LIFE).plus(CLOCK_ERROR);
         }
         while self.parts.slots.low_water().await? <= until {
             tokio::time::sleep(LOOK).await;
@@ -123,7 +119,7 @@ impl Reconciler {
             // Whoever posted the end of a reservation has not told the counters yet, or has died; or its beginning never
             // became durable. Then the two are compared again.
             self.parts.counters.expired(tenant, &over, &[]).await?;
-            self.cuts.suspect(tenant);
+            self.parts.cuts.suspect(tenant);
             return Ok(());
         }
         for kept in &account.grants {
@@ -143,7 +139,7 @@ impl Reconciler {
         counter!("tollgate_counters_drift_credits_micros_total").increment(drift.micros);
         if !self.parts.counters.correct(tenant, &correction).await? {
             // Another process was faster: what it left is looked at anew.
-            self.cuts.suspect(tenant);
+            self.parts.cuts.suspect(tenant);
         }
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::gate::counters::Over;
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
-use crate::ledger::cuts::Cuts;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
@@ -21,7 +20,6 @@ const ACCOUNTS_MAX: usize = 1_000;
 pub struct Sweeper {
     parts: LoaderParts,
     loader: Arc<Loader>,
-    cuts: Arc<Cuts>,
 }
 
 /// What ended in one account.
@@ -36,8 +34,8 @@ struct Ended {
 impl Sweeper {
     /// A sweeper over the ledger's parts.
     #[must_use]
-    pub const fn new(parts: LoaderParts, loader: Arc<Loader>, cuts: Arc<Cuts>) -> Self {
-        Self { parts, loader, cuts }
+    pub const fn new(parts: LoaderParts, loader: Arc<Loader>) -> Self {
+        Self { parts, loader }
     }
 
     /// Posts all that ended before the low-water time, and tells the counters once it is durable. No decision from before that
@@ -60,7 +58,7 @@ impl Sweeper {
         for Ended { tenant, reservations, grants, commits } in ended {
             if let Err(failure) = self.tell(&tenant, &reservations, &grants, commits).await {
                 // What is durable of it the counters may never hear of otherwise.
-                self.cuts.suspect(&tenant);
+                self.parts.cuts.suspect(&tenant);
                 outcome = Err(failure);
             }
         }

@@ -126,13 +126,13 @@ impl Ledger {
             progress: Arc::clone(&progress),
             accounts: accounts.clone(),
             events: Arc::clone(&stores.events),
+            cuts,
         };
-        let loader = Arc::new(Loader::new(parts.clone(), Arc::clone(&cuts)));
+        let loader = Arc::new(Loader::new(parts.clone()));
         let events = || Arc::clone(&stores.events);
         let admission =
             Admission::new(Arc::clone(&counters), Arc::clone(&queue), events(), Arc::clone(&loader));
         let admission = Arc::new(admission);
-        let keeper = Keeper::new(parts, &loader, &cuts);
         start(
             tasks,
             Working {
@@ -142,7 +142,7 @@ impl Ledger {
                 deaths,
                 followed,
                 ends,
-                keeper,
+                keeper: Keeper::new(parts, &loader),
                 journal: Arc::clone(&stores.journal),
                 spool: stores.spool,
                 counters,
@@ -254,10 +254,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(parts: LoaderParts, loader: &Arc<Loader>, cuts: &Arc<Cuts>) -> Self {
+    fn new(parts: LoaderParts, loader: &Arc<Loader>) -> Self {
         Self {
-            sweeper: Sweeper::new(parts.clone(), Arc::clone(loader), Arc::clone(cuts)),
-            reconciler: Reconciler::new(parts, Arc::clone(loader), Arc::clone(cuts)),
+            sweeper: Sweeper::new(parts.clone(), Arc::clone(loader)),
+            reconciler: Reconciler::new(parts, Arc::clone(loader)),
         }
     }
 

@@ -4,14 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::gate::call::{EventKey, PayloadHash};
-use crate::gate::counters::EndDecision;
+use crate::gate::counters::{EndDecision, PENDING_LIFE};
 use crate::gate::decision::Decision;
-use crate::time::{HOUR, SECOND, Timestamp};
+use crate::time::{HOUR, Timestamp};
 
 /// How long a mark answers.
 const MARK_LIFE: i64 = HOUR;
-/// How long a mark that is not durable answers (rules C, Q).
-const PENDING_LIFE: i64 = 10 * SECOND;
 
 /// A bounded number of marks, the oldest of which make room for new ones.
 #[derive(Debug)]
@@ -196,6 +194,7 @@ impl Hasher for KeyIsHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::SECOND;
 
     const NOON: Timestamp = Timestamp::from_micros(43_200_000_000);
 

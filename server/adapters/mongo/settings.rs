@@ -23,25 +23,3 @@ pub struct Settings {
     /// How long a write waits for a majority, in milliseconds.
     pub majority_timeout_ms: NonZeroU32,
 }
-
-impl Settings {
-    /// The usual settings for a database at that address.
-    #[must_use]
-    pub fn at(uri: Option<SecretString>, database: impl Into<String>) -> Self {
-        Self {
-            uri,
-            database: database.into(),
-            ca_file: None,
-            connections_max: const { NonZeroU32::new(64).expect("it is not zero") },
-            selection_timeout_ms: const { NonZeroU32::new(3_000).expect("it is not zero") },
-            operation_timeout_ms: const { NonZeroU32::new(10_000).expect("it is not zero") },
-            majority_timeout_ms: const { NonZeroU32::new(5_000).expect("it is not zero") },
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self::at(None, "tollgate")
-    }
-}

@@ -1,4 +1,5 @@
--- What every script begins with: what is asked, the time, and the tenant as it is installed.
+-- What every script begins with: what is asked, the time, and the tenant as it is installed. Before it stand the constants
+-- that it has from Rust: PENDING_LIFE.
 --
 -- KEYS[1] is the tenant's hash; the names of all its other keys begin with it, and so have its hash tag. ARGV[1] is the
 -- identity of the server that we were told of when we connected, ARGV[2] what is asked, in MessagePack.
@@ -18,7 +19,7 @@ local SECOND, MINUTE, HOUR = 1000000, 60000000, 3600000000
 local LIFE, LIFE_BESIDE = 3600000, 3720000
 -- How far ahead of the clock a stored time may be.
 local AHEAD = 5 * SECOND
-local MARK_LIFE, MARK_LIFE_MS, PENDING_LIFE = HOUR, 3600000, 10 * SECOND
+local MARK_LIFE, MARK_LIFE_MS = HOUR, 3600000
 
 local key, identity, ask = KEYS[1], ARGV[1], unpacked(ARGV[2])
 local now = ask[1]

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use deadpool_redis::redis::Script;
 
+use crate::gate::counters::PENDING_LIFE;
+
 macro_rules! script {
     ($($piece:literal),+) => {
-        LazyLock::new(|| Script::new(concat!($(include_str!($piece), "\n"),+)))
+        LazyLock::new(|| Script::new(&(constants() + concat!($(include_str!($piece), "\n"),+))))
     };
 }
 
@@ -14,6 +16,11 @@ static DECIDE: LazyLock<Script> = script!("prelude.lua", "credits.lua", "windows
 static EXTEND: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "extend.lua");
 static END: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "end.lua");
 static UPKEEP: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "upkeep.lua");
+
+/// What the scripts know from Rust.
+fn constants() -> String {
+    format!("local PENDING_LIFE = {PENDING_LIFE}\n")
+}
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use super::reservation::{Ending, Over, end_key, ended_as, sum};
 use super::{Admission, AdmissionError, Admitted, ExtendOrder, Extension, Subject, Tracked};
 use crate::gate::call::{EventKey, PayloadHash};
 use crate::gate::counters::EndDecision;
-use crate::gate::decision::{Basis, Burn, Decision, Verdict};
+use crate::gate::decision::{Burn, Decision};
 use crate::ledger::queue::Kept;
 use crate::ledger::record::{Body, GrantBurn};
 use crate::ledger::standing::decode;
@@ -31,20 +31,13 @@ impl Admission {
         if known.row.payload != payload {
             return Err(AdmissionError::Conflict(event_id.to_owned()));
         }
+        let period = subject.policy.period.containing(record.at());
         let decision = Decision {
-            verdict: Verdict::Allowed,
-            at: record.at(),
             epoch: record.counter_epoch,
             number: record.number,
-            limits: Vec::new(),
-            charges: Vec::new(),
             burns: gate_burns(&usage.burns),
             overage_micros: usage.overage_micros,
-            price_micros: usage.price_micros,
-            balance_micros: None,
-            period: subject.policy.period.containing(record.at()),
-            expires_at: None,
-            basis: Basis::Counters,
+            ..Decision::allowed(record.at(), usage.price_micros, period)
         };
         let event_id = event_id.to_owned();
         let tracked = Tracked { decision, event_id, replayed: true, kept: Kept::Committed };
@@ -76,20 +69,14 @@ impl Admission {
         );
         let burns = gate_burns(&extension.burns);
         let expires_at = Timestamp::from_micros(expires_at_micros);
+        let (price_micros, period) = (sum(&burns), subject.policy.period.containing(record.at()));
         let decision = Decision {
-            verdict: Verdict::Allowed,
-            at: record.at(),
             epoch: record.counter_epoch,
             number: record.number,
-            limits: Vec::new(),
-            charges: Vec::new(),
-            price_micros: sum(&burns),
             burns,
-            overage_micros: 0,
             balance_micros: Some(account.balance_micros()),
-            period: subject.policy.period.containing(record.at()),
             expires_at: Some(expires_at),
-            basis: Basis::Counters,
+            ..Decision::allowed(record.at(), price_micros, period)
         };
         Ok(Some(Extension { decision, held_micros, expires_at, replayed: true, kept: Kept::Committed }))
     }
