@@ -133,7 +133,6 @@ impl Ledger {
         let admission =
             Admission::new(Arc::clone(&counters), Arc::clone(&queue), events(), Arc::clone(&loader));
         let admission = Arc::new(admission);
-        let keeper = Keeper::new(parts, &loader);
         start(
             tasks,
             Working {
@@ -143,7 +142,7 @@ impl Ledger {
                 deaths,
                 followed,
                 ends,
-                keeper,
+                keeper: Keeper::new(parts, &loader),
                 journal: Arc::clone(&stores.journal),
                 spool: stores.spool,
                 counters,
