@@ -103,12 +103,6 @@ impl Default for mongo::settings::Settings {
     }
 }
 
-impl Default for mongo::settings::Settings {
-    fn default() -> Self {
-        Self::from(&MongoConfig::default())
-    }
-}
-
 /// Opens the counts of failed logins: this process's own, or those in Redis.
 pub(super) async fn failures(config: &Config, tasks: &Tasks) -> Result<Arc<dyn Failures>, StartError> {
     let Some(settings) = redis_settings(&config.redis) else {
