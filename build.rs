@@ -65,10 +65,10 @@ fn permission_table(pool: &prost_reflect::DescriptorPool) -> Result<String, Box<
     Ok(table)
 }
 
-/// `usage.track.any` becomes `UsageTrackAny`.
+/// `usage.track.any` becomes `UsageTrackAny`, `signing_keys.write` becomes `SigningKeysWrite`.
 fn camel_case(name: &str) -> String {
     let mut word = String::new();
-    for part in name.split('.') {
+    for part in name.split(['.', '_']) {
         let mut letters = part.chars();
         word.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         word.push_str(letters.as_str());

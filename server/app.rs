@@ -30,8 +30,11 @@ use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
+use crate::identity::signing_keys::SigningKeys;
+use crate::identity::token::Tokens;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::forget_changes::ForgetChanges;
+use crate::jobs::rotate_signing_keys::RotateSigningKeys;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
@@ -62,6 +65,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Who is asking.
     pub keyring: Arc<Keyring>,
+    /// What says that somebody has logged in.
+    pub tokens: Tokens,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -133,11 +138,12 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let jobs = start_jobs(&documents, clean_up, &clock, tasks);
+        let jobs = start_jobs(&documents, clean_up, &rooms.signing_keys, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests } = rooms;
+        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, signing_keys, tokens } =
+            rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -145,6 +151,7 @@ impl App {
                 clock: Arc::clone(&clock),
                 reset_format: config.http.reset_format,
                 body_bytes_max: bytes(config.limits.http_body_bytes),
+                signing_keys: Arc::clone(&signing_keys),
             },
             plans: PlansApi {
                 catalogue,
@@ -156,11 +163,18 @@ impl App {
                 pages: pages.clone(),
                 clock,
             },
-            auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
-            admin: AdminApi { tenants, jobs, requests, pages },
+            auth: AuthApi {
+                keys,
+                resolver,
+                requests: Arc::clone(&requests),
+                pages: pages.clone(),
+                signing_keys: Arc::clone(&signing_keys),
+            },
+            admin: AdminApi { tenants, jobs, requests, pages, signing_keys },
             limits: config.limits,
             ledger,
             keyring,
+            tokens,
             feed,
             door,
         })
@@ -200,11 +214,13 @@ impl App {
 fn start_jobs(
     documents: &Arc<dyn Documents>,
     clean_up: CleanUp,
+    signing_keys: &Arc<SigningKeys>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes)];
+    let rotate = RotateSigningKeys { signing_keys: Arc::clone(signing_keys) };
+    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes), Arc::new(rotate)];
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

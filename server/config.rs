@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
-pub use crate::config::accounts::AccountsConfig;
+pub use crate::config::accounts::{AccountsConfig, Party, Seconds};
 pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::limits::LimitsConfig;
@@ -308,6 +308,10 @@ mod tests {
         refused("[http]\nreset_format = \"words\"", &[], "words");
         refused("[retention]\ndays = 66", &[], "66 days");
         refused("", &[("TOLLGATE_RETENTION_DAYS", "36501")], "36501 days");
+        refused("[accounts]\nissuer = \"\"", &[], "1 to 200");
+        refused("", &[("TOLLGATE_ACCOUNTS_AUDIENCE", "our api")], "our api");
+        refused("", &[("TOLLGATE_ACCOUNTS_ACCESS_TOKEN_SECONDS", "3601")], "3601 seconds");
+        refused("[accounts]\naccess_token_seconds = 59", &[], "59 seconds");
         refused("[traces]\nsample_ratio = 1.5", &[], "1.5 is not between 0 and 1");
         refused("", &[("TOLLGATE_TRACES_SAMPLE_RATIO", "-0.1")], "-0.1 is not between 0 and 1");
     }

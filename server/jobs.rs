@@ -4,5 +4,6 @@ pub mod clean_up;
 pub mod forget_changes;
 pub mod pieces;
 pub mod record;
+pub mod rotate_signing_keys;
 pub mod runner;
 pub mod schedule;

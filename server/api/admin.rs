@@ -1,6 +1,7 @@
-//! `AdminService`: the tenants, and the jobs.
+//! `AdminService`: the tenants, the jobs, and the keys that tokens are signed with.
 
 mod jobs;
+mod signing_keys;
 
 use std::sync::Arc;
 
@@ -15,13 +16,15 @@ use crate::api::rpc::admin_service_server::AdminService;
 use crate::api::status::from_fault;
 use crate::fault::Invalid;
 use crate::identity::requests::Requests;
+use crate::identity::signing_keys::SigningKeys;
 use crate::identity::tenant::TenantState;
 use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
 use crate::jobs::runner::{JobsError, Runner};
+use crate::store::StoreError;
 
 const TENANTS: List<'static> = List { method: "ListTenants", tenant: "", filter: &[] };
 
-/// `AdminService` over the tenants and the jobs.
+/// `AdminService` over the tenants, the jobs and the signing keys.
 #[derive(Clone, Debug)]
 pub struct AdminApi {
     /// The tenants.
@@ -32,6 +35,8 @@ pub struct AdminApi {
     pub requests: Arc<Requests>,
     /// The tokens of pages.
     pub pages: Pages,
+    /// The keys that tokens are signed with.
+    pub signing_keys: Arc<SigningKeys>,
 }
 
 #[tonic::async_trait]
@@ -123,6 +128,22 @@ impl AdminService for AdminApi {
         let answer = once(&self.requests, call, whole, |_| async move {
             let run = self.jobs.start(&request.name).await?;
             Ok::<_, JobsError>(v1::RunJobResponse { run: Some(jobs::run(run)) })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        request: Request<v1::RotateSigningKeyRequest>,
+    ) -> Result<Response<v1::RotateSigningKeyResponse>, Status> {
+        let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
+        let request = &request.into_inner();
+        let (request_id, method) = (request.request_id.as_str(), "RotateSigningKey");
+        let call = Call { caller: &caller, method, request_id, request };
+        let answer = once(&self.requests, call, whole, |_| async move {
+            self.signing_keys.rotate().await?;
+            let keys = self.signing_keys.published().into_iter().map(signing_keys::signing_key);
+            Ok::<_, StoreError>(v1::RotateSigningKeyResponse { signing_keys: keys.collect() })
         });
         answer.await.map(Response::new)
     }

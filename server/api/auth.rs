@@ -2,6 +2,8 @@
 
 mod keys;
 
+pub(in crate::api) mod jwks;
+
 use std::sync::Arc;
 
 use tollgate_client::v1;
@@ -15,6 +17,7 @@ use crate::api::status::from_fault;
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
+use crate::identity::signing_keys::SigningKeys;
 
 /// `AuthService` over the rooms of identity.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct AuthApi {
     pub requests: Arc<Requests>,
     /// The tokens of pages.
     pub pages: Pages,
+    /// The keys that tokens are signed with.
+    pub signing_keys: Arc<SigningKeys>,
 }
 
 #[tonic::async_trait]
@@ -74,6 +79,14 @@ impl AuthService for AuthApi {
             user_id: caller.user().map(ToString::to_string).unwrap_or_default(),
             permissions: caller.permissions.names(),
         }))
+    }
+
+    async fn get_jwks(
+        &self,
+        _request: Request<v1::GetJwksRequest>,
+    ) -> Result<Response<v1::GetJwksResponse>, Status> {
+        let keys = self.signing_keys.published().into_iter().map(jwks::key).collect();
+        Ok(Response::new(v1::GetJwksResponse { keys }))
     }
 }
 

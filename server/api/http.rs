@@ -3,6 +3,7 @@
 mod answer;
 mod decimal;
 mod headers;
+mod jwks;
 mod problem;
 pub(in crate::api) mod request;
 
@@ -14,7 +15,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 
 use crate::api::http::request::TrackBody;
 use crate::api::layers::auth::authenticate;
@@ -24,6 +25,7 @@ use crate::config::ResetFormat;
 use crate::fault::{Fault, Reason};
 use crate::identity::keyring::Keyring;
 use crate::identity::permission::Permission;
+use crate::identity::signing_keys::SigningKeys;
 use crate::time::Clock;
 
 pub(super) use crate::api::http::problem::Problem;
@@ -41,12 +43,17 @@ pub struct Edge {
     pub reset_format: ResetFormat,
     /// The largest body.
     pub body_bytes_max: usize,
+    /// The keys that tokens are signed with.
+    pub signing_keys: Arc<SigningKeys>,
 }
 
 impl Edge {
     /// The routes of the edge.
     pub fn routes(self) -> Router {
-        Router::new().route("/api/track", post(track)).with_state(Arc::new(self))
+        Router::new()
+            .route("/api/track", post(track))
+            .route(jwks::PATH, get(signing_keys))
+            .with_state(Arc::new(self))
     }
 
     async fn track(&self, request: Request) -> Result<Response, Problem> {
@@ -92,6 +99,10 @@ impl Fault for Unreadable {
 
 async fn track(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     edge.track(request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn signing_keys(State(edge): State<Arc<Edge>>) -> Response {
+    jwks::respond(edge.signing_keys.published())
 }
 
 fn fault(fault: &dyn Fault) -> Problem {

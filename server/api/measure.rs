@@ -30,8 +30,9 @@ use crate::id;
 use crate::telemetry::{self, CALL_SECONDS, CALLS, Panicked, guarded};
 
 /// The paths over HTTP that are counted by name.
-const HTTP_PATHS: [(&str, Kind); 4] = [
+const HTTP_PATHS: [(&str, Kind); 5] = [
     ("/api/track", Kind::Call),
+    ("/.well-known/jwks.json", Kind::Question),
     ("/healthz", Kind::Question),
     ("/readyz", Kind::Question),
     ("/metrics", Kind::Question),

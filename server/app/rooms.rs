@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
-use crate::config::Config;
+use crate::config::{AccountsConfig, Config};
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::requests::Requests;
 use crate::identity::roles::Roles;
+use crate::identity::signing_keys::SigningKeys;
 use crate::identity::tenants::Tenants;
+use crate::identity::token::{Terms, Tokens};
 use crate::ledger::notices::Notices;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
@@ -19,7 +21,7 @@ use crate::plans::presets::Presets;
 use crate::plans::subscriptions::Subscriptions;
 use crate::store::Documents;
 use crate::tasks::Tasks;
-use crate::time::Clock;
+use crate::time::{Clock, SECOND};
 
 /// The rooms.
 pub(super) struct Rooms {
@@ -30,6 +32,8 @@ pub(super) struct Rooms {
     pub(super) tenants: Arc<Tenants>,
     pub(super) keys: Arc<Keys>,
     pub(super) requests: Arc<Requests>,
+    pub(super) signing_keys: Arc<SigningKeys>,
+    pub(super) tokens: Tokens,
 }
 
 impl Rooms {
@@ -60,11 +64,13 @@ impl Rooms {
             default_plan,
         ));
         let roles = Arc::new(Roles::open(documents, clock()).await?);
+        let signing_keys = Arc::new(SigningKeys::open(documents, clock(), &secrets.pepper).await?);
         let hearing = Hearing::new(
             documents,
             Arc::clone(&keyring),
             Arc::clone(&directory),
             Arc::clone(&roles),
+            Arc::clone(&signing_keys),
             clock(),
         );
         let stopping = tasks.stopping();
@@ -77,6 +83,16 @@ impl Rooms {
             directory,
             keyring,
             tenants,
+            tokens: Tokens::new(Arc::clone(&signing_keys), terms(&config.accounts), clock()),
+            signing_keys,
         })
+    }
+}
+
+fn terms(accounts: &AccountsConfig) -> Terms {
+    Terms {
+        issuer: accounts.issuer.as_str().to_owned(),
+        audience: accounts.audience.as_str().to_owned(),
+        access_life: i64::from(accounts.access_token_seconds.get()).saturating_mul(SECOND),
     }
 }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::identity::directory::Directory;
 use crate::identity::keyring::Keyring;
 use crate::identity::roles::Roles;
+use crate::identity::signing_keys::SigningKeys;
 use crate::store::changes::{Changed, Listener, Subject};
 use crate::store::{Documents, StoreError};
 use crate::time::Clock;
@@ -26,6 +27,7 @@ pub struct Hearing {
     keyring: Arc<Keyring>,
     directory: Arc<Directory>,
     roles: Arc<Roles>,
+    signing_keys: Arc<SigningKeys>,
 }
 
 impl Hearing {
@@ -36,9 +38,10 @@ impl Hearing {
         keyring: Arc<Keyring>,
         directory: Arc<Directory>,
         roles: Arc<Roles>,
+        signing_keys: Arc<SigningKeys>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { listener: Listener::new(documents, clock), keyring, directory, roles }
+        Self { listener: Listener::new(documents, clock), keyring, directory, roles, signing_keys }
     }
 
     /// Hears again and again until it is stopped.
@@ -82,13 +85,15 @@ impl Hearing {
                 self.keyring.forget_all();
                 self.directory.forget_all();
                 self.roles.forget_all();
+                self.signing_keys.forget();
             }
         }
         // Only now: what was to be forgotten is.
         self.keyring.confirmed().confirm(news.as_of);
         self.directory.confirmed().confirm(news.as_of);
         self.roles.confirmed().confirm(news.as_of);
-        Ok(())
+        let refreshed = tokio::time::timeout(PATIENCE, self.signing_keys.refresh()).await;
+        refreshed.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
     }
 
     fn forget(&self, subject: &Subject) {
@@ -102,6 +107,7 @@ impl Hearing {
                 self.keyring.forget_all();
             }
             Subject::Member(_) => self.keyring.forget_all(),
+            Subject::SigningKeys => self.signing_keys.forget(),
         }
     }
 }

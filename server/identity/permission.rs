@@ -54,6 +54,8 @@ pub enum Permission {
     AuditRead,
     /// Make service tokens.
     TokensWrite,
+    /// Change the keys that tokens are signed with.
+    SigningKeysWrite,
     /// Own a tenant: end it, and take all that is held on it.
     TenantOwn,
     /// Name any tenant in whatever else is allowed.
@@ -62,7 +64,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::UsageTrack,
         Self::UsageTrackAny,
         Self::UsageImport,
@@ -86,6 +88,7 @@ impl Permission {
         Self::RolesWrite,
         Self::AuditRead,
         Self::TokensWrite,
+        Self::SigningKeysWrite,
         Self::TenantOwn,
         Self::TenantsAny,
     ];
@@ -117,6 +120,7 @@ impl Permission {
             Self::RolesWrite => "roles.write",
             Self::AuditRead => "audit.read",
             Self::TokensWrite => "tokens.write",
+            Self::SigningKeysWrite => "signing_keys.write",
             Self::TenantOwn => "tenant.own",
             Self::TenantsAny => "tenants.any",
         }

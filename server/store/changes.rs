@@ -51,6 +51,8 @@ pub enum Subject {
     Role(String),
     /// The membership with that id: its role, or that it ended.
     Member(String),
+    /// The keys that tokens are signed with.
+    SigningKeys,
 }
 
 /// Tells of changes.

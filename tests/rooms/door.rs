@@ -51,12 +51,14 @@ impl Door {
             jobs: Arc::new(runner(&rooms, &ledger, &tasks)),
             requests: Arc::clone(&requests),
             pages: pages.clone(),
+            signing_keys: Arc::clone(&rooms.signing_keys),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),
             resolver: Arc::clone(&resolver),
             requests: Arc::clone(&requests),
             pages: pages.clone(),
+            signing_keys: Arc::clone(&rooms.signing_keys),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),

@@ -11,11 +11,14 @@ use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
 use tollgate::identity::requests::Requests;
 use tollgate::identity::roles::Roles;
+use tollgate::identity::signing_keys::SigningKeys;
 use tollgate::identity::tenants::{NewTenant, Tenants};
+use tollgate::identity::token::{Terms, Tokens};
 use tollgate::plans::catalogue::Catalogue;
 use tollgate::plans::policies::Policies;
 use tollgate::plans::presets::Presets;
 use tollgate::plans::subscriptions::Subscriptions;
+use tollgate::time::MINUTE;
 use uuid::Uuid;
 
 use crate::store::Store;
@@ -31,6 +34,8 @@ pub(crate) struct Rooms {
     pub(crate) keys: Arc<Keys>,
     pub(crate) requests: Arc<Requests>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) signing_keys: Arc<SigningKeys>,
+    pub(crate) tokens: Tokens,
     pub(crate) hearing: Hearing,
 }
 
@@ -72,8 +77,24 @@ impl Rooms {
         let roles = Roles::open(&documents, Arc::clone(&clock)).await.expect("the roles");
         let roles = Arc::new(roles);
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
-        let hearing = Hearing::new(&documents, ring, tenant_entries, Arc::clone(&roles), clock);
-        Self { store, catalogue, directory, tenants, keyring, keys, requests, roles, hearing }
+        let signing_keys = SigningKeys::open(&documents, Arc::clone(&clock), &secret).await.expect("keys");
+        let signing_keys = Arc::new(signing_keys);
+        let tokens = Tokens::new(Arc::clone(&signing_keys), terms(), Arc::clone(&clock));
+        let (ring_of_roles, signing) = (Arc::clone(&roles), Arc::clone(&signing_keys));
+        let hearing = Hearing::new(&documents, ring, tenant_entries, ring_of_roles, signing, clock);
+        Self {
+            store,
+            catalogue,
+            directory,
+            tenants,
+            keyring,
+            keys,
+            requests,
+            roles,
+            signing_keys,
+            tokens,
+            hearing,
+        }
     }
 
     pub(crate) async fn operator(&self) -> Arc<Caller> {
@@ -86,6 +107,12 @@ impl Rooms {
         let (key, secret) = made.expect("a key");
         (key, secret.expect("a new key has a secret").expose_secret().to_owned())
     }
+}
+
+/// What tokens have in common here.
+pub(crate) fn terms() -> Terms {
+    let name = || String::from("tollgate");
+    Terms { issuer: name(), audience: name(), access_life: 10 * MINUTE }
 }
 
 /// The installation's own secret.

@@ -16,10 +16,11 @@ use crate::fault::Fault;
 use crate::identity::caller::Caller;
 use crate::identity::keyring::{CredentialError, Keyring};
 use crate::identity::permission::{Required, required};
+use crate::identity::token::BYTES_MAX;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const BEARER: &str = "bearer ";
-const CREDENTIAL_BYTES_MAX: usize = 1_024;
+const CREDENTIAL_BYTES_MAX: usize = BYTES_MAX;
 
 /// Puts [`Auth`] before services.
 #[derive(Clone, Debug)]
@@ -197,7 +198,7 @@ mod tests {
         check(&[("x-api-key", "abc")], Ok("abc"));
         check(&[("authorization", "Bearer abc")], Ok("abc"));
         check(&[("authorization", "bearer   a b")], Ok("a b"));
-        check(&[("x-api-key", &"a".repeat(1_024))], Ok(&"a".repeat(1_024)));
+        check(&[("x-api-key", &"a".repeat(2_048))], Ok(&"a".repeat(2_048)));
     }
 
     #[test]
@@ -209,7 +210,7 @@ mod tests {
         check(&[("authorization", "Basic abc")], Err("Invalid"));
         check(&[("authorization", "abc")], Err("Invalid"));
         check(&[("authorization", "")], Err("Invalid"));
-        check(&[("x-api-key", &"a".repeat(1_025))], Err("Invalid"));
+        check(&[("x-api-key", &"a".repeat(2_049))], Err("Invalid"));
         check(&[("x-api-key", "schlüssel")], Err("Invalid"));
     }
 }

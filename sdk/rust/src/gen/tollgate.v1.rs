@@ -2782,6 +2782,39 @@ pub struct WhoAmIResponse {
     #[prost(string, tag = "5")]
     pub user_id: ::prost::alloc::string::String,
 }
+/// GetJwksRequest asks for the keys of tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJwksRequest {}
+/// JsonWebKey is a public key (RFC 7517, RFC 8037), field by field as in JSON.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JsonWebKey {
+    /// kid names the key, `sig_…`. The header of a token names its key.
+    #[prost(string, tag = "1")]
+    pub kid: ::prost::alloc::string::String,
+    /// kty is `OKP`.
+    #[prost(string, tag = "2")]
+    pub kty: ::prost::alloc::string::String,
+    /// crv is `Ed25519`.
+    #[prost(string, tag = "3")]
+    pub crv: ::prost::alloc::string::String,
+    /// alg is `EdDSA`. A token that names another algorithm is none of ours.
+    #[prost(string, tag = "4")]
+    pub alg: ::prost::alloc::string::String,
+    /// use is `sig`.
+    #[prost(string, tag = "5")]
+    pub r#use: ::prost::alloc::string::String,
+    /// x is the key's 32 bytes in base64url without padding.
+    #[prost(string, tag = "6")]
+    pub x: ::prost::alloc::string::String,
+}
+/// GetJwksResponse is the keys of tokens.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetJwksResponse {
+    /// keys are the one that signs, those before it whose tokens may still be good, and the next one, oldest first. A list may
+    /// be remembered for five minutes; whoever meets an unknown kid then asks again.
+    #[prost(message, repeated, tag = "1")]
+    pub keys: ::prost::alloc::vec::Vec<JsonWebKey>,
+}
 /// ApiKeyKind is for whom a key speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3040,6 +3073,31 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "WhoAmI"));
             self.inner.unary(req, path, codec).await
         }
+        /// GetJwks answers the public keys that our tokens are verified with, as `GET /.well-known/jwks.json` does.
+        pub async fn get_jwks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetJwksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetJwksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/GetJwks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "GetJwks"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Tenant is one customer whose usage is kept apart.
@@ -3229,6 +3287,39 @@ pub struct RunJobResponse {
     #[prost(message, optional, tag = "1")]
     pub run: ::core::option::Option<JobRun>,
 }
+/// SigningKey is a key that tokens are signed with, without its private half.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SigningKey {
+    /// id names the key, `sig_…`: the kid of its tokens.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// duty is what it does now.
+    #[prost(enumeration = "SigningKeyDuty", tag = "2")]
+    pub duty: i32,
+    /// announce_time is since when it is in the list of our keys.
+    #[prost(message, optional, tag = "3")]
+    pub announce_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// sign_time is from when on it signs. Unset: its turn has not come.
+    #[prost(message, optional, tag = "4")]
+    pub sign_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// end_time is until when it verifies. Unset: until about an hour after the next one signs.
+    #[prost(message, optional, tag = "5")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// RotateSigningKeyRequest asks for another key to sign.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateSigningKeyRequest {
+    /// request_id makes a retry safe: the same id rotates once. At most 128 characters, as an event id.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// RotateSigningKeyResponse is all keys that are in use.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RotateSigningKeyResponse {
+    /// signing_keys are oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub signing_keys: ::prost::alloc::vec::Vec<SigningKey>,
+}
 /// TenantState is whether a tenant may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3336,6 +3427,43 @@ impl JobTrigger {
         }
     }
 }
+/// SigningKeyDuty is what a signing key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SigningKeyDuty {
+    /// Not said.
+    Unspecified = 0,
+    /// It is in the list of our keys, so that everybody knows it when it signs.
+    Announced = 1,
+    /// It signs.
+    Signing = 2,
+    /// It verifies what it signed.
+    Verifying = 3,
+}
+impl SigningKeyDuty {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNING_KEY_DUTY_UNSPECIFIED",
+            Self::Announced => "SIGNING_KEY_DUTY_ANNOUNCED",
+            Self::Signing => "SIGNING_KEY_DUTY_SIGNING",
+            Self::Verifying => "SIGNING_KEY_DUTY_VERIFYING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNING_KEY_DUTY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNING_KEY_DUTY_ANNOUNCED" => Some(Self::Announced),
+            "SIGNING_KEY_DUTY_SIGNING" => Some(Self::Signing),
+            "SIGNING_KEY_DUTY_VERIFYING" => Some(Self::Verifying),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod admin_service_client {
     #![allow(
@@ -3347,7 +3475,7 @@ pub mod admin_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// AdminService keeps the tenants, and the jobs that no request waits for.
+    /// AdminService keeps the tenants, the jobs that no request waits for, and the keys that tokens are signed with.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3587,6 +3715,32 @@ pub mod admin_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "RunJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RotateSigningKey lets the announced key sign tokens, as soon as it was announced for five minutes, and announces another
+        /// one. The old key verifies what it signed. Where a key waits for its turn already, nothing changes.
+        pub async fn rotate_signing_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateSigningKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateSigningKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/RotateSigningKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "RotateSigningKey"));
             self.inner.unary(req, path, codec).await
         }
     }
