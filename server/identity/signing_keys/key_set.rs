@@ -23,13 +23,13 @@ pub const VERIFIES_ON: i64 = TOKEN_LIFE_MAX + LEEWAY + UNHEARD;
 
 /// All signing keys, oldest first. The last one is announced; it signs when it is its turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeySet {
+pub(super) struct KeySet {
     pub(super) keys: Vec<SigningKey>,
 }
 
 /// One signing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SigningKey {
+pub(super) struct SigningKey {
     /// Its id, `sig_…`, the `kid` of tokens.
     pub id: String,
     /// Both halves as PKCS 8, sealed. The public one stands nowhere else: who can write into the store cannot add a key.
