@@ -4,6 +4,7 @@ mod forge;
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
+use ring::signature::{ED25519, UnparsedPublicKey};
 use secrecy::ExposeSecret as _;
 use tollgate::identity::permission::Permissions;
 use tollgate::identity::token::{
@@ -79,6 +80,36 @@ async fn token_says_what_it_was_made_for() {
 }
 
 #[tokio::test]
+async fn token_is_verified_elsewhere_by_what_is_published() {
+    let bench = Bench::new().await;
+    let text = bench.rooms.tokens.issue(&bench.rooms.tokens.claims(BEARER)).unwrap();
+    let (message, signature) = text.expose_secret().rsplit_once('.').unwrap();
+    let (header, claims) = message.split_once('.').unwrap();
+    let bytes = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).unwrap();
+    let object = |part: &str| serde_json::from_slice::<serde_json::Value>(&bytes(part)).unwrap();
+    let published = bench.rooms.signing_keys.published().remove(0);
+    let kid = published.listed.id;
+    assert_eq!(object(header), serde_json::json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": kid }));
+    let (now, claims) = (bench.now.seconds(), object(claims));
+    for (name, value) in [
+        ("iss", "tollgate".into()),
+        ("aud", "tollgate".into()),
+        ("sub", "usr_1".into()),
+        ("tid", "acme".into()),
+        ("sid", "ses_1".into()),
+        ("iat", now.into()),
+        ("nbf", now.into()),
+        ("exp", (now + 600).into()),
+    ] {
+        let value: serde_json::Value = value;
+        assert_eq!(claims[name], value, "{name}");
+    }
+    assert_eq!(claims.as_object().unwrap().len(), 9, "{claims}");
+    let key = UnparsedPublicKey::new(&ED25519, published.public);
+    assert!(key.verify(message.as_bytes(), &bytes(signature)).is_ok());
+}
+
+#[tokio::test]
 async fn longest_token_there_can_be_is_taken() {
     let rooms = Rooms::new().await;
     let tokens = |length: usize| {
@@ -100,8 +131,8 @@ async fn only_our_algorithm_is_taken() {
     let bench = Bench::new().await;
     bench.header(&bench.forge.header(), Ok(()));
     for name in [
-        "none", "None", "nOnE", "NONE", "", "eddsa", "EdDSA ", "Ed25519", "HS256", "HS384", "HS512", "RS256", "RS384",
-        "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES256K",
+        "none", "None", "nOnE", "NONE", "", "eddsa", "EdDSA ", "Ed25519", "HS256", "HS384", "HS512", "RS256",
+        "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES256K",
     ] {
         let header = bench.forge.header().with("alg", &format!("{name:?}"));
         bench.header(&header, Err(TokenInvalid::Algorithm));
@@ -174,7 +205,8 @@ async fn key_is_one_that_is_known_and_nothing_in_a_header_leads_to_another() {
     ] {
         let text = stranger.token(&stranger.header().and(name, &value), &bench.claims());
         assert_eq!(bench.verify(&text), Err(TokenInvalid::Signature), "{name}");
-        let text = stranger.token(&stranger.header().with("kid", "\"mine\"").and(name, &value), &bench.claims());
+        let text =
+            stranger.token(&stranger.header().with("kid", "\"mine\"").and(name, &value), &bench.claims());
         assert_eq!(bench.verify(&text), Err(TokenInvalid::UnknownKey), "{name}");
         bench.header(&bench.forge.header().and(name, &value), Ok(()));
     }
@@ -241,9 +273,13 @@ async fn claims_are_read_strictly() {
 #[tokio::test]
 async fn member_that_stands_twice_is_refused() {
     let bench = Bench::new().await;
-    for (name, value) in
-        [("tid", r#""other""#), ("tid", r#""acme""#), ("t\\u0069d", r#""other""#), ("exp", "1"), ("iss", r#""x""#)]
-    {
+    for (name, value) in [
+        ("tid", r#""other""#),
+        ("tid", r#""acme""#),
+        ("t\\u0069d", r#""other""#),
+        ("exp", "1"),
+        ("iss", r#""x""#),
+    ] {
         bench.says(&bench.claims().and(name, value), Err(TokenInvalid::Claims));
     }
     bench.says(&bench.claims().and("more", "1").and("more", "1"), Err(TokenInvalid::Claims));
@@ -257,7 +293,8 @@ async fn member_that_stands_twice_is_refused() {
 #[tokio::test]
 async fn times_are_taken_with_a_minute_of_leeway_and_no_more() {
     let bench = Bench::new().await;
-    let claims = |name: &str, seconds: i64| bench.claims().with(name, &(bench.now.seconds() + seconds).to_string());
+    let claims =
+        |name: &str, seconds: i64| bench.claims().with(name, &(bench.now.seconds() + seconds).to_string());
     bench.says(&claims("nbf", 60), Ok(()));
     bench.says(&claims("nbf", 61), Err(TokenInvalid::NotYet));
     bench.says(&claims("nbf", 1_000_000_000_000), Err(TokenInvalid::NotYet));
@@ -315,7 +352,7 @@ async fn any_change_of_a_token_is_noticed() {
         (BASE64URL_NOPAD.encode(&with_the_order_added(&bytes)), TokenInvalid::Signature),
         (format!("{signature}=="), TokenInvalid::Malformed),
         (format!("{signature}="), TokenInvalid::Malformed),
-        (format!("{signature}A"), TokenInvalid::Malformed),
+        (format!("{signature}A"), TokenInvalid::Signature),
         (format!("{signature} "), TokenInvalid::Malformed),
         (format!("{signature}\n"), TokenInvalid::Malformed),
         (format!("{signature}."), TokenInvalid::Malformed),
@@ -323,7 +360,9 @@ async fn any_change_of_a_token_is_noticed() {
     ] {
         assert_eq!(bench.verify(&format!("{message}.{wrong}")), Err(expected), "{wrong:?}");
     }
-    for wrong in ["", ".", "..", "...", "a.b.c", "é.é.é", "e30.e30.e30", "bnVsbA.bnVsbA.bnVsbA", "W10.W10.W10"] {
+    for wrong in
+        ["", ".", "..", "...", "a.b.c", "é.é.é", "e30.e30.e30", "bnVsbA.bnVsbA.bnVsbA", "W10.W10.W10"]
+    {
         assert_eq!(bench.verify(wrong), Err(TokenInvalid::Malformed), "{wrong:?}");
     }
 }

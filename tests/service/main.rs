@@ -19,6 +19,7 @@ mod raw;
 mod reflection;
 mod retention;
 mod server;
+mod signing_keys;
 mod starts;
 mod telemetry;
 mod tls;

@@ -39,10 +39,10 @@ impl Forge {
 
     /// The header of an access token.
     pub(crate) fn header(&self) -> Object {
-        Object(Vec::new()).with("typ", r#""at+jwt""#).with("alg", r#""EdDSA""#).with(
-            "kid",
-            &format!("{:?}", self.kid),
-        )
+        Object(Vec::new())
+            .with("typ", r#""at+jwt""#)
+            .with("alg", r#""EdDSA""#)
+            .with("kid", &format!("{:?}", self.kid))
     }
 
     /// A whole token of that content.
