@@ -1,5 +1,7 @@
 //! Makes texts that look like tokens: with the installation's own key, or with a stranger's.
 
+#![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
+
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
