@@ -6,6 +6,8 @@ mod people;
 pub(in crate::api) mod roles;
 pub mod session;
 
+pub(in crate::api) mod jwks;
+
 use std::sync::Arc;
 
 use tollgate_client::v1;

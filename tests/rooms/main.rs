@@ -16,5 +16,7 @@ mod requests;
 mod roles;
 mod rooms;
 mod services;
+mod signing_keys;
 mod store;
 mod tenants;
+mod tokens;

@@ -20,6 +20,7 @@ mod raw;
 mod reflection;
 mod retention;
 mod server;
+mod signing_keys;
 mod starts;
 mod stores;
 mod telemetry;

@@ -136,6 +136,12 @@ impl Page {
     }
 }
 
+/// `GET` of that path, without a credential.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Page {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    page(&exchange(address, request.as_bytes()).await)
+}
+
 /// `POST /api/track` with these headers and this body.
 pub(crate) async fn post_track(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> Page {
     let mut request = format!(
