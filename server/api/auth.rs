@@ -6,7 +6,6 @@ mod people;
 pub(in crate::api) mod roles;
 pub mod session;
 
-pub(in crate::api) mod jwks;
 
 use std::sync::Arc;
 
