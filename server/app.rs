@@ -2,6 +2,7 @@
 
 mod backends;
 mod broker;
+mod people;
 mod rooms;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
+use crate::identity::hasher::HasherError;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::signing_keys::SigningKeys;
@@ -38,6 +40,7 @@ use crate::jobs::rotate_signing_keys::RotateSigningKeys;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
+use crate::mail::outbox::Outbox;
 use crate::store::changes::Teller;
 use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
@@ -106,6 +109,9 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
+    /// Passwords cannot be hashed as it is configured.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -132,9 +138,12 @@ impl App {
 
         let notices = Arc::clone(&telling.notices);
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
+        let outbox = Arc::new(Outbox::new(&documents, Arc::clone(&clock)));
+        let people = people::open(&config.accounts, &documents, secrets, &rooms, &outbox, &clock)?;
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
+            sessions: Arc::clone(&people.sessions),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
@@ -142,8 +151,8 @@ impl App {
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, signing_keys, tokens } =
-            rooms;
+        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
+        let (signing_keys, tokens) = (rooms.signing_keys, rooms.tokens);
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -169,6 +178,7 @@ impl App {
                 requests: Arc::clone(&requests),
                 pages: pages.clone(),
                 signing_keys: Arc::clone(&signing_keys),
+                people,
             },
             admin: AdminApi { tenants, jobs, requests, pages, signing_keys },
             limits: config.limits,

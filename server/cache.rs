@@ -92,6 +92,17 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         shard.old.remove(key);
     }
 
+    /// Tells of a change of all values that are like that: they are looked up anew. It looks at each value, which is for
+    /// changes that are seldom.
+    pub fn forget_where(&self, is_changed: impl Fn(&V) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.changes = shard.changes.wrapping_add(1);
+            shard.young.retain(|_, value| !is_changed(value));
+            shard.old.retain(|_, value| !is_changed(value));
+        }
+    }
+
     /// Tells of a change of everything.
     pub fn forget_all(&self) {
         for shard in &self.shards {
@@ -150,6 +161,19 @@ mod tests {
         assert_eq!(cache.get("acme"), Some(2));
         cache.forget_all();
         assert_eq!(cache.get("acme"), None);
+    }
+
+    #[test]
+    fn what_is_like_a_change_is_forgotten_and_nothing_else() {
+        let cache = Cache::<u64, u64>::new(10_000);
+        for key in 0..100 {
+            cache.keep(key, key, cache.ticket(&key));
+        }
+        let ticket = cache.ticket(&1_000);
+        cache.forget_where(|value| value % 2 == 0);
+        assert!((0..100).all(|key| cache.get(&key).is_some() == (key % 2 == 1)));
+        cache.keep(1_000, 2, ticket);
+        assert_eq!(cache.get(&1_000), None, "what was asked before the change is not kept after it");
     }
 
     #[test]

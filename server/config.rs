@@ -312,6 +312,8 @@ mod tests {
         refused("", &[("TOLLGATE_ACCOUNTS_AUDIENCE", "our api")], "our api");
         refused("", &[("TOLLGATE_ACCOUNTS_ACCESS_TOKEN_SECONDS", "3601")], "3601 seconds");
         refused("[accounts]\naccess_token_seconds = 59", &[], "59 seconds");
+        refused("[accounts]\nrefresh_token_days = 0", &[], "0 days");
+        refused("", &[("TOLLGATE_ACCOUNTS_SESSION_DAYS_MAX", "3651")], "3651 days");
         refused("[traces]\nsample_ratio = 1.5", &[], "1.5 is not between 0 and 1");
         refused("", &[("TOLLGATE_TRACES_SAMPLE_RATIO", "-0.1")], "-0.1 is not between 0 and 1");
     }

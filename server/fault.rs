@@ -46,6 +46,12 @@ pub enum Reason {
     Unsupported,
     MessageTooLarge,
     HashingBusy,
+    LoginFailed,
+    SecondFactorRequired,
+    RefreshTokenInvalid,
+    SessionNotFound,
+    PasswordWrong,
+    SessionRequired,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -87,15 +93,20 @@ impl Reason {
             | Self::CredentialInvalid
             | Self::CredentialRevoked
             | Self::CredentialExpired
-            | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden => Kind::Denied,
+            | Self::CredentialAmbiguous
+            | Self::LoginFailed
+            | Self::RefreshTokenInvalid => Kind::Unauthenticated,
+            Self::PermissionMissing | Self::TenantForbidden | Self::PasswordWrong | Self::SessionRequired => {
+                Kind::Denied
+            }
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
             | Self::ApiKeyNotFound
             | Self::EventNotFound
             | Self::ReservationNotFound
-            | Self::JobNotFound => Kind::NotFound,
+            | Self::JobNotFound
+            | Self::SessionNotFound => Kind::NotFound,
             Self::EventConflict
             | Self::CompletionConflict
             | Self::RequestConflict
@@ -106,7 +117,8 @@ impl Reason {
             | Self::ReservationReleased
             | Self::ReservationExpired
             | Self::SettlementAboveHold
-            | Self::JobRunning => Kind::Precondition,
+            | Self::JobRunning
+            | Self::SecondFactorRequired => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

@@ -3,12 +3,14 @@
 mod keys;
 
 pub(in crate::api) mod jwks;
+pub mod session;
 
 use std::sync::Arc;
 
 use tollgate_client::v1;
 use tonic::{Request, Response, Status};
 
+use crate::api::auth::session::People;
 use crate::api::layers::auth::caller;
 use crate::api::page::Pages;
 use crate::api::resolve::Resolver;
@@ -32,6 +34,8 @@ pub struct AuthApi {
     pub pages: Pages,
     /// The keys that tokens are signed with.
     pub signing_keys: Arc<SigningKeys>,
+    /// People who log in.
+    pub people: People,
 }
 
 #[tonic::async_trait]
@@ -72,7 +76,10 @@ impl AuthService for AuthApi {
             CallerKind::Member { .. } => v1::CallerKind::Member,
             CallerKind::Staff { .. } => v1::CallerKind::Staff,
         };
+        let role = self.role(caller).await?;
         Ok(Response::new(v1::WhoAmIResponse {
+            role,
+            session_id: caller.session.as_ref().map(ToString::to_string).unwrap_or_default(),
             kind: kind.into(),
             tenant_id: caller.tenant().map(ToString::to_string).unwrap_or_default(),
             api_key_id: caller.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -87,6 +94,52 @@ impl AuthService for AuthApi {
     ) -> Result<Response<v1::GetJwksResponse>, Status> {
         let keys = self.signing_keys.published().into_iter().map(jwks::key).collect();
         Ok(Response::new(v1::GetJwksResponse { keys }))
+    }
+
+    async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
+        self.let_in(request).await
+    }
+
+    async fn refresh_token(
+        &self,
+        request: Request<v1::RefreshTokenRequest>,
+    ) -> Result<Response<v1::RefreshTokenResponse>, Status> {
+        self.refreshed(request).await
+    }
+
+    async fn logout(
+        &self,
+        request: Request<v1::LogoutRequest>,
+    ) -> Result<Response<v1::LogoutResponse>, Status> {
+        self.let_out(request).await
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        self.own_sessions(request).await
+    }
+
+    async fn end_session(
+        &self,
+        request: Request<v1::EndSessionRequest>,
+    ) -> Result<Response<v1::EndSessionResponse>, Status> {
+        self.end_own_session(request).await
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<v1::ChangePasswordRequest>,
+    ) -> Result<Response<v1::ChangePasswordResponse>, Status> {
+        self.another_password(request).await
+    }
+
+    async fn create_service_token(
+        &self,
+        request: Request<v1::CreateServiceTokenRequest>,
+    ) -> Result<Response<v1::CreateServiceTokenResponse>, Status> {
+        self.service_token(request).await
     }
 }
 

@@ -196,6 +196,12 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::JobNotFound => ErrorReason::JobNotFound,
         Reason::JobRunning => ErrorReason::JobRunning,
         Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
+        Reason::LoginFailed => ErrorReason::LoginFailed,
+        Reason::SecondFactorRequired => ErrorReason::SecondFactorRequired,
+        Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
+        Reason::SessionNotFound => ErrorReason::SessionNotFound,
+        Reason::PasswordWrong => ErrorReason::PasswordWrong,
+        Reason::SessionRequired => ErrorReason::SessionRequired,
     }
 }
 
@@ -254,6 +260,12 @@ mod tests {
             ErrorReason::JobNotFound => Reason::JobNotFound,
             ErrorReason::JobRunning => Reason::JobRunning,
             ErrorReason::MessageTooLarge => Reason::MessageTooLarge,
+            ErrorReason::LoginFailed => Reason::LoginFailed,
+            ErrorReason::SecondFactorRequired => Reason::SecondFactorRequired,
+            ErrorReason::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
+            ErrorReason::SessionNotFound => Reason::SessionNotFound,
+            ErrorReason::PasswordWrong => Reason::PasswordWrong,
+            ErrorReason::SessionRequired => Reason::SessionRequired,
         })
     }
 

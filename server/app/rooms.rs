@@ -34,6 +34,7 @@ pub(super) struct Rooms {
     pub(super) requests: Arc<Requests>,
     pub(super) signing_keys: Arc<SigningKeys>,
     pub(super) tokens: Tokens,
+    pub(super) roles: Arc<Roles>,
 }
 
 impl Rooms {
@@ -54,7 +55,17 @@ impl Rooms {
         let subscriptions = Arc::new(subscriptions);
         let policies = Policies::new(Arc::clone(&catalogue));
         let directory = Arc::new(Directory::new(documents, Arc::clone(&subscriptions), policies, clock()));
-        let keyring = Arc::new(Keyring::new(documents, clock(), &secrets.pepper, &secrets.operator_key));
+        let roles = Arc::new(Roles::open(documents, clock()).await?);
+        let signing_keys = Arc::new(SigningKeys::open(documents, clock(), &secrets.pepper).await?);
+        let tokens = Tokens::new(Arc::clone(&signing_keys), terms(&config.accounts), clock());
+        let keyring = Arc::new(Keyring::new(
+            documents,
+            clock(),
+            &secrets.pepper,
+            &secrets.operator_key,
+            tokens.clone(),
+            Arc::clone(&roles),
+        ));
         let tenants = Arc::new(Tenants::new(
             documents,
             Arc::clone(&catalogue),
@@ -63,8 +74,6 @@ impl Rooms {
             clock(),
             default_plan,
         ));
-        let roles = Arc::new(Roles::open(documents, clock()).await?);
-        let signing_keys = Arc::new(SigningKeys::open(documents, clock(), &secrets.pepper).await?);
         let hearing = Hearing::new(
             documents,
             Arc::clone(&keyring),
@@ -83,7 +92,8 @@ impl Rooms {
             directory,
             keyring,
             tenants,
-            tokens: Tokens::new(Arc::clone(&signing_keys), terms(&config.accounts), clock()),
+            tokens,
+            roles,
             signing_keys,
         })
     }

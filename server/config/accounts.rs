@@ -9,6 +9,7 @@ const PARTY_BYTES_MAX: usize = 200;
 const SECONDS_MIN: u32 = 60;
 /// A signing key verifies for about as long after another one signs.
 const SECONDS_MAX: u32 = 3_600;
+const DAYS_MAX: u32 = 3_650;
 
 /// People who log in, and the tokens that they get. Hashes of passwords that were made at another cost are made anew at the next login.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +29,10 @@ pub struct AccountsConfig {
     pub audience: Party,
     /// For how many seconds an access token is good.
     pub access_token_seconds: Seconds,
+    /// For how many days a refresh token is good, and so a session that nobody uses.
+    pub refresh_token_days: Days,
+    /// For how many days a session is good, however much it is used.
+    pub session_days_max: Days,
 }
 
 impl Default for AccountsConfig {
@@ -43,6 +48,8 @@ impl Default for AccountsConfig {
             issuer: Party::default(),
             audience: Party::default(),
             access_token_seconds: Seconds::default(),
+            refresh_token_days: Days(30),
+            session_days_max: Days(365),
         }
     }
 }
@@ -84,6 +91,30 @@ impl TryFrom<String> for Party {
             return Ok(Self(text));
         }
         Err(format!("{text:?} has not 1 to {PARTY_BYTES_MAX} bytes, or has a space in it"))
+    }
+}
+
+/// Days of a session, 1 to 3,650.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Days(u32);
+
+impl Days {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Days {
+    type Error = String;
+
+    fn try_from(days: u32) -> Result<Self, String> {
+        if (1..=DAYS_MAX).contains(&days) {
+            return Ok(Self(days));
+        }
+        Err(format!("{days} days are not 1 to {DAYS_MAX}"))
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Caller {
     pub kind: CallerKind,
     /// The key that it showed; `None`: it has logged in, or is the operator.
     pub key_id: Option<Arc<str>>,
+    /// The session that it logged in to; `None`: it showed a key, or a token that was lent to it.
+    pub session: Option<Arc<str>>,
     /// What it may do.
     pub permissions: Permissions,
 }
@@ -51,6 +53,14 @@ impl Caller {
             Required::Nothing | Required::Authenticated => Ok(()),
             Required::Permission(permission) => self.require(permission),
         }
+    }
+
+    /// Somebody to whom it lends some of its permissions. That is never the one to lend, nor the session: who has a lent token
+    /// neither lends it on nor logs its owner out.
+    #[must_use]
+    pub fn lent(&self, permissions: Permissions) -> Self {
+        let permissions = self.permissions.and(permissions).without(Permission::TokensWrite);
+        Self { permissions, session: None, ..self.clone() }
     }
 
     /// The tenant that it is.

@@ -101,13 +101,15 @@ impl Hearing {
             Subject::Credential(digest) => self.keyring.forget_digest(digest),
             Subject::Tenant(id) => self.directory.forget(id),
             Subject::Catalogue => self.directory.forget_all(),
-            // The keyring remembers what callers may do, and roles and members change seldom.
             Subject::Role(tenant) => {
+                // First the roles: whoever is looked up anew meanwhile finds them changed.
                 self.roles.forget(tenant);
-                self.keyring.forget_all();
+                self.keyring.forget_role(tenant);
             }
-            Subject::Member(_) => self.keyring.forget_all(),
             Subject::SigningKeys => self.signing_keys.forget(),
+            Subject::Member(id) => self.keyring.forget_member(id),
+            Subject::Session(id) => self.keyring.forget_session(id),
+            Subject::User(id) => self.keyring.forget_user(id),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From a credential to its caller: one digest and one look-up in memory for each credential that was good before.
 
+mod people;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,8 +13,12 @@ use crate::gate::decision::DenialReason;
 use crate::identity::api_key::{ApiKey, KeyKind};
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::credential;
+use crate::identity::keyring::people::People;
+use crate::identity::member::Member;
 use crate::identity::permission::Permissions;
+use crate::identity::roles::Roles;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
+use crate::identity::token::Tokens;
 use crate::store::changes::Confirmed;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
@@ -20,6 +26,8 @@ use crate::time::{Clock, Timestamp};
 
 /// Credentials that are remembered; others take a look into the store.
 const VERIFIED_MAX: usize = 200_000;
+/// What every signed token begins with: its header is the JSON of an object. No key does.
+const TOKEN_PREFIX: &str = "eyJ";
 
 /// Knows the callers by their credentials.
 pub struct Keyring {
@@ -28,6 +36,7 @@ pub struct Keyring {
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
     verified: Cache<Digest, Verified>,
+    people: People,
     confirmed: Confirmed,
     clock: Arc<dyn Clock>,
 }
@@ -89,23 +98,31 @@ impl Fault for CredentialError {
 }
 
 impl Keyring {
-    /// A keyring over a store. `secret` is the installation's own, `operator_key` its operator's credential.
+    /// A keyring over a store. `secret` is the installation's own, `operator_key` its operator's credential; by `tokens` and
+    /// `roles` it knows those who log in.
     #[must_use]
     pub fn new(
         documents: &Arc<dyn Documents>,
         clock: Arc<dyn Clock>,
         secret: &SecretBox<[u8; 32]>,
         operator_key: &SecretString,
+        tokens: Tokens,
+        roles: Arc<Roles>,
     ) -> Self {
         let seal = Seal::new(secret, "credential");
-        let operator =
-            Caller { kind: CallerKind::Operator, key_id: None, permissions: Permissions::operator() };
+        let operator = Caller {
+            kind: CallerKind::Operator,
+            key_id: None,
+            session: None,
+            permissions: Permissions::operator(),
+        };
         Self {
             operator_digest: seal.digest(&[operator_key.expose_secret().as_bytes()]),
             seal,
             operator: Arc::new(operator),
             keys: Records::new(Arc::clone(documents)),
             verified: Cache::new(VERIFIED_MAX),
+            people: People::new(documents, tokens, roles),
             confirmed: Confirmed::at(clock.now()),
             clock,
         }
@@ -119,6 +136,9 @@ impl Keyring {
             return Some(Ok(Arc::clone(&self.operator)));
         }
         let now = self.clock.now();
+        if credential.starts_with(TOKEN_PREFIX) {
+            return self.people.recall(&digest, now).filter(|_| self.confirmed.holds(now));
+        }
         let verified = self.verified.get(&digest).filter(|_| self.confirmed.holds(now))?;
         Some(verified.at(now))
     }
@@ -128,8 +148,11 @@ impl Keyring {
         if let Some(known) = self.recall(credential) {
             return known;
         }
-        let id = credential::key_id(credential).ok_or(CredentialError::Invalid)?;
         let digest = self.digest(credential);
+        if credential.starts_with(TOKEN_PREFIX) {
+            return self.people.authenticate(credential, digest, self.clock.now()).await;
+        }
+        let id = credential::key_id(credential).ok_or(CredentialError::Invalid)?;
         let ticket = self.verified.ticket(&digest);
         let key = self.keys.get(&id).await?.ok_or(CredentialError::Invalid)?.record;
         let kept = from_hex(&key.digest).unwrap_or_default();
@@ -146,6 +169,10 @@ impl Keyring {
 
     /// Whose the credential is that a caller received from its own customer.
     pub async fn customer(&self, credential: &str) -> Result<Customer, StoreError> {
+        // A person's token is no customer's, and one that was lent may do less than its key.
+        if credential.starts_with(TOKEN_PREFIX) {
+            return Ok(Customer::Refused(DenialReason::ApiKeyInvalid));
+        }
         let caller = match self.authenticate(credential).await {
             Ok(caller) => caller,
             Err(CredentialError::Revoked) => return Ok(Customer::Refused(DenialReason::ApiKeyRevoked)),
@@ -178,12 +205,36 @@ impl Keyring {
     pub fn forget_digest(&self, digest: &str) {
         if let Some(digest) = from_hex(digest).and_then(|bytes| Digest::try_from(bytes).ok()) {
             self.verified.forget(&digest);
+            self.people.forget_key(&digest);
         }
     }
 
-    /// Tells that any key may have changed.
+    /// Tells that the session with that id has ended.
+    pub fn forget_session(&self, id: &str) {
+        self.people.forget_session(id);
+    }
+
+    /// Tells of a change of the person with that id.
+    pub fn forget_user(&self, id: &str) {
+        self.people.forget_user(id);
+    }
+
+    /// Tells of a change of the membership with that id.
+    pub fn forget_member(&self, id: &str) {
+        if let Some((tenant, user)) = Member::parts_of(id) {
+            self.people.forget_member(tenant, user);
+        }
+    }
+
+    /// Tells of a change of the roles that a tenant made.
+    pub fn forget_role(&self, tenant: &str) {
+        self.people.forget_role(tenant);
+    }
+
+    /// Tells that anything may have changed.
     pub fn forget_all(&self) {
         self.verified.forget_all();
+        self.people.forget_all();
     }
 
     /// Until when what it remembers may be used.
@@ -213,7 +264,7 @@ fn caller(key: &ApiKey) -> Result<Caller, StoreError> {
         }
     };
     let permissions = key.permissions.and(key.kind.permissions());
-    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), permissions })
+    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), session: None, permissions })
 }
 
 impl fmt::Debug for Keyring {

@@ -38,6 +38,12 @@ impl Member {
         format!("{tenant}/{user}")
     }
 
+    /// Tenant and person of a membership's id.
+    #[must_use]
+    pub fn parts_of(id: &str) -> Option<(&str, &str)> {
+        id.split_once('/')
+    }
+
     /// What the values of a tenant's or a person's members in the indexes start with. No id has a `/`.
     #[must_use]
     pub fn prefix(owner: &str) -> String {

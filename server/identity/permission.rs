@@ -165,13 +165,15 @@ impl Permissions {
         .with(Permission::SubscriptionsRead)
         .with(Permission::WalletRead)
         .with(Permission::KeysRead)
-        .with(Permission::KeysWrite);
+        .with(Permission::KeysWrite)
+        .with(Permission::TokensWrite);
     /// Those of a service account's key.
     pub const SERVICE_ACCOUNT: Self = Self::NONE
         .with(Permission::UsageTrack)
         .with(Permission::UsageTrackAny)
         .with(Permission::UsageRead)
-        .with(Permission::PlansRead);
+        .with(Permission::PlansRead)
+        .with(Permission::TokensWrite);
     /// None.
     pub const NONE: Self = Self(0);
 
@@ -185,6 +187,12 @@ impl Permissions {
     #[must_use]
     pub const fn with(self, permission: Permission) -> Self {
         Self(self.0 | 1 << permission as u8)
+    }
+
+    /// Without one.
+    #[must_use]
+    pub const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !(1 << permission as u8))
     }
 
     /// Whether it is in the set.
@@ -267,9 +275,9 @@ mod tests {
 
     #[test]
     fn what_each_kind_of_caller_may_do_is_as_promised() {
-        let tenant = "keys.read keys.write plans.read subscriptions.read usage.read usage.track wallet.read";
+        let tenant = "keys.read keys.write plans.read subscriptions.read tokens.write usage.read usage.track wallet.read";
         assert_eq!(Permissions::TENANT.names().join(" "), tenant);
-        let service_account = "plans.read usage.read usage.track usage.track.any";
+        let service_account = "plans.read tokens.write usage.read usage.track usage.track.any";
         assert_eq!(Permissions::SERVICE_ACCOUNT.names().join(" "), service_account);
         assert_eq!(Permissions::operator().names().len(), Permission::ALL.len());
     }
@@ -277,7 +285,7 @@ mod tests {
     #[test]
     fn permissions_are_kept_by_name_and_unknown_names_grant_nothing() {
         let kept = serde_json::to_string(&Permissions::SERVICE_ACCOUNT).unwrap();
-        assert_eq!(kept, r#"["usage.track","usage.track.any","usage.read","plans.read"]"#);
+        assert_eq!(kept, r#"["usage.track","usage.track.any","usage.read","plans.read","tokens.write"]"#);
         let read: Permissions = serde_json::from_str(r#"["usage.read","world.rule"]"#).unwrap();
         assert_eq!(read, Permissions::NONE.with(Permission::UsageRead));
     }

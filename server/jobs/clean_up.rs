@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::requests::Requests;
+use crate::identity::sessions::Sessions;
 use crate::jobs::pieces::{PIECE, in_pieces};
 use crate::jobs::runner::Job;
 use crate::jobs::schedule::Schedule;
@@ -13,14 +14,16 @@ use crate::ledger::events::Events;
 use crate::store::StoreError;
 use crate::time::{Clock, DAY, HOUR};
 
-/// Deletes events and refusals whose retention is over, and requests whose retries are over. Sums of usage and wallets stay
-/// for ever.
+/// Deletes events and refusals whose retention is over, requests whose retries are over, and sessions that have expired. Sums of
+/// usage and wallets stay for ever.
 #[derive(Debug)]
 pub struct CleanUp {
     /// The rows of the ledger.
     pub events: Arc<dyn Events>,
     /// The requests that were made before.
     pub requests: Arc<Requests>,
+    /// The sessions of people.
+    pub sessions: Arc<Sessions>,
     /// The server's clock.
     pub clock: Arc<dyn Clock>,
     /// How many days events are kept, from their receipt.
@@ -34,7 +37,7 @@ impl Job for CleanUp {
     }
 
     fn description(&self) -> &'static str {
-        "Deletes events whose retention is over, and requests that are too old to be repeated."
+        "Deletes events whose retention is over, requests that are too old to be repeated, and expired sessions."
     }
 
     fn schedule(&self) -> Schedule {
@@ -46,9 +49,10 @@ impl Job for CleanUp {
         let before = self.clock.now().minus(i64::from(self.retention_days).saturating_mul(DAY)).floor(HOUR);
         let events = in_pieces(stop, || self.events.purge(before, PIECE)).await?;
         let requests = in_pieces(stop, || self.requests.purge(PIECE)).await?;
+        let sessions = in_pieces(stop, || self.sessions.purge(PIECE)).await?;
         let days = self.retention_days;
         Ok(format!(
-            "deleted {events} events and refusals older than {days} days, and {requests} old requests"
+            "deleted {events} events and refusals older than {days} days, {requests} old requests, and {sessions} expired sessions"
         ))
     }
 }

@@ -53,6 +53,10 @@ pub enum Subject {
     Member(String),
     /// The keys that tokens are signed with.
     SigningKeys,
+    /// The session with that id: that it ended.
+    Session(String),
+    /// The person with that id: that it was suspended or resumed, or that its sessions ended.
+    User(String),
 }
 
 /// Tells of changes.

@@ -59,6 +59,7 @@ impl Door {
             requests: Arc::clone(&requests),
             pages: pages.clone(),
             signing_keys: Arc::clone(&rooms.signing_keys),
+            people: rooms.people.clone(),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),
@@ -122,6 +123,7 @@ fn runner(rooms: &Rooms, ledger: &Ledger, tasks: &Tasks) -> Runner {
     let clean_up = CleanUp {
         events: Arc::clone(&ledger.events),
         requests: Arc::clone(&rooms.requests),
+        sessions: Arc::clone(&rooms.people.sessions),
         clock: rooms.store.clock(),
         retention_days: 90,
     };

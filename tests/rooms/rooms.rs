@@ -1,24 +1,33 @@
 //! The rooms of identity and plans, built over an empty store.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate::api::auth::session::People;
 use tollgate::identity::api_key::{ApiKey, KeyKind};
 use tollgate::identity::caller::Caller;
 use tollgate::identity::directory::Directory;
+use tollgate::identity::hasher::{Cost, Hasher};
 use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
+use tollgate::identity::lending::Lender;
+use tollgate::identity::login::Logins;
 use tollgate::identity::requests::Requests;
 use tollgate::identity::roles::Roles;
+use tollgate::identity::sessions::{Ground, Lifetimes, Sessions};
 use tollgate::identity::signing_keys::SigningKeys;
 use tollgate::identity::tenants::{NewTenant, Tenants};
 use tollgate::identity::token::{Terms, Tokens};
+use tollgate::mail::outbox::Outbox;
 use tollgate::plans::catalogue::Catalogue;
 use tollgate::plans::policies::Policies;
 use tollgate::plans::presets::Presets;
 use tollgate::plans::subscriptions::Subscriptions;
-use tollgate::time::MINUTE;
+use tollgate::store::Documents;
+use tollgate::store::records::Records;
+use tollgate::time::{Clock, MINUTE};
 use uuid::Uuid;
 
 use crate::store::Store;
@@ -36,6 +45,7 @@ pub(crate) struct Rooms {
     pub(crate) roles: Arc<Roles>,
     pub(crate) signing_keys: Arc<SigningKeys>,
     pub(crate) tokens: Tokens,
+    pub(crate) people: People,
     pub(crate) hearing: Hearing,
 }
 
@@ -71,15 +81,19 @@ impl Rooms {
             default_plan,
         ));
         let (secret, operator_key) = (secret(), SecretString::from(OPERATOR_KEY));
-        let keyring = Arc::new(Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key));
-        let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
-        let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
         let roles = Roles::open(&documents, Arc::clone(&clock)).await.expect("the roles");
         let roles = Arc::new(roles);
-        let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let signing_keys = SigningKeys::open(&documents, Arc::clone(&clock), &secret).await.expect("keys");
         let signing_keys = Arc::new(signing_keys);
         let tokens = Tokens::new(Arc::clone(&signing_keys), terms(), Arc::clone(&clock));
+        let (signed, ring_roles) = (tokens.clone(), Arc::clone(&roles));
+        let keyring =
+            Keyring::new(&documents, Arc::clone(&clock), &secret, &operator_key, signed, ring_roles);
+        let keyring = Arc::new(keyring);
+        let keys = Arc::new(Keys::new(&documents, Arc::clone(&keyring), Arc::clone(&clock)));
+        let requests = Arc::new(Requests::new(&documents, Arc::clone(&clock)));
+        let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
+        let people = people(&documents, &secret, &tokens, &roles, &keyring, &clock);
         let (ring_of_roles, signing) = (Arc::clone(&roles), Arc::clone(&signing_keys));
         let hearing = Hearing::new(&documents, ring, tenant_entries, ring_of_roles, signing, clock);
         Self {
@@ -93,6 +107,7 @@ impl Rooms {
             roles,
             signing_keys,
             tokens,
+            people,
             hearing,
         }
     }
@@ -106,6 +121,37 @@ impl Rooms {
         let made = self.keys.create(&*self.operator().await, new_key(kind)).await;
         let (key, secret) = made.expect("a key");
         (key, secret.expect("a new key has a secret").expose_secret().to_owned())
+    }
+}
+
+/// People who log in with hashes that cost little.
+fn people(
+    documents: &Arc<dyn Documents>,
+    secret: &SecretBox<[u8; 32]>,
+    tokens: &Tokens,
+    roles: &Arc<Roles>,
+    keyring: &Arc<Keyring>,
+    clock: &Arc<dyn Clock>,
+) -> People {
+    let outbox = Arc::new(Outbox::new(documents, Arc::clone(clock)));
+    let ground = Ground {
+        tokens: tokens.clone(),
+        roles: Arc::clone(roles),
+        keyring: Arc::clone(keyring),
+        outbox: Arc::clone(&outbox),
+        clock: Arc::clone(clock),
+    };
+    let lifetimes = Lifetimes { refresh_token_days: 30, session_days_max: 365 };
+    let sessions = Arc::new(Sessions::new(documents, secret, ground, lifetimes));
+    let number = |number| NonZeroU32::new(number).expect("it is above zero");
+    let cost = Cost { memory_kib: number(64), passes: number(1), lanes: number(1) };
+    let hasher = Hasher::new(cost, 1).expect("a cost that can be had");
+    let logins = Logins::new(documents, hasher, Arc::clone(&sessions), outbox, Arc::clone(clock));
+    People {
+        logins: Arc::new(logins),
+        sessions,
+        lender: Arc::new(Lender::new(tokens.clone())),
+        members: Arc::new(Records::new(Arc::clone(documents))),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use tollgate::cli::running::Running;
 use tollgate::config::Config;
 use tollgate::data_directory::DataDirectory;
-use tollgate::time::{ManualClock, SECOND, Timestamp};
+use tollgate::time::{Clock, ManualClock, SECOND, Timestamp};
 use tollgate_client::{Client, v1};
 
 use crate::program::OPERATOR_KEY;
@@ -142,6 +143,16 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.address()
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The clock, as another server of the same time has it.
+    pub(crate) fn shared_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as Arc<dyn Clock>
     }
 
     pub(crate) fn clock(&self) -> &ManualClock {

@@ -2781,6 +2781,175 @@ pub struct WhoAmIResponse {
     /// user_id is who it is, `usr_…`. Empty where it is no person.
     #[prost(string, tag = "5")]
     pub user_id: ::prost::alloc::string::String,
+    /// role is the person's role in the tenant, or on the staff. Empty where it is no person.
+    #[prost(string, tag = "6")]
+    pub role: ::prost::alloc::string::String,
+    /// session_id is the session that it logged in to, `ses_…`. Empty for a key and for a service token.
+    #[prost(string, tag = "7")]
+    pub session_id: ::prost::alloc::string::String,
+}
+/// Membership is where a person belongs, and as what.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Membership {
+    /// tenant_id is the tenant. Empty: the staff of the installation.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// role is the name of the role there.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+}
+/// SessionTokens are what a session is used with. All of it is secret.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionTokens {
+    /// access_token is the credential of calls, for some minutes.
+    #[prost(string, tag = "1")]
+    pub access_token: ::prost::alloc::string::String,
+    /// access_expire_time is when that ends.
+    #[prost(message, optional, tag = "2")]
+    pub access_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// refresh_token gets new tokens by RefreshToken, once.
+    #[prost(string, tag = "3")]
+    pub refresh_token: ::prost::alloc::string::String,
+    /// refresh_expire_time is when that ends, and with it a session that nobody uses.
+    #[prost(message, optional, tag = "4")]
+    pub refresh_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// LoginRequest is somebody who wants to log in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoginRequest {
+    /// address is the address of the account. Required.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// password is its password. Required.
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
+    /// tenant_id is where to log in; empty: the staff of the installation. Unset: where the person has belonged for longest.
+    #[prost(string, optional, tag = "3")]
+    pub tenant_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// code is a code of the second factor, or a recovery code. Empty: none.
+    #[prost(string, tag = "4")]
+    pub code: ::prost::alloc::string::String,
+}
+/// LoginResponse is the opened session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoginResponse {
+    /// tokens are what it is used with.
+    #[prost(message, optional, tag = "1")]
+    pub tokens: ::core::option::Option<SessionTokens>,
+    /// session_id names it, `ses_…`.
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// user_id is who logged in, `usr_…`.
+    #[prost(string, tag = "3")]
+    pub user_id: ::prost::alloc::string::String,
+    /// membership is where, and as what.
+    #[prost(message, optional, tag = "4")]
+    pub membership: ::core::option::Option<Membership>,
+    /// other_memberships are where else the person belongs, at most 100: each takes a login of its own.
+    #[prost(message, repeated, tag = "5")]
+    pub other_memberships: ::prost::alloc::vec::Vec<Membership>,
+}
+/// RefreshTokenRequest asks for new tokens.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshTokenRequest {
+    /// refresh_token is the last one that the session answered. Required.
+    #[prost(string, tag = "1")]
+    pub refresh_token: ::prost::alloc::string::String,
+}
+/// RefreshTokenResponse are the new tokens.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshTokenResponse {
+    /// tokens take the place of those before.
+    #[prost(message, optional, tag = "1")]
+    pub tokens: ::core::option::Option<SessionTokens>,
+}
+/// LogoutRequest says what shall end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogoutRequest {
+    /// all ends all sessions of the person. Else: the caller's.
+    #[prost(bool, tag = "1")]
+    pub all: bool,
+}
+/// LogoutResponse says that it has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogoutResponse {}
+/// ListSessionsRequest asks for the sessions of the person who calls.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionsRequest {}
+/// Session is one login.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Session {
+    /// id names it, `ses_…`. It is not secret.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// tenant_id is where it is of. Empty: the staff of the installation.
+    #[prost(string, tag = "2")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// create_time is when the person logged in.
+    #[prost(message, optional, tag = "3")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// last_use_time is when it last got tokens.
+    #[prost(message, optional, tag = "4")]
+    pub last_use_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// network is where from: an IPv4 address, or the first 64 bits of an IPv6 address. Empty: not known.
+    #[prost(string, tag = "5")]
+    pub network: ::prost::alloc::string::String,
+    /// expire_time is when it ends if nobody uses it.
+    #[prost(message, optional, tag = "6")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// is_current says that the call came with it.
+    #[prost(bool, tag = "7")]
+    pub is_current: bool,
+}
+/// ListSessionsResponse are the sessions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionsResponse {
+    /// sessions are newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<Session>,
+}
+/// EndSessionRequest names the session to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndSessionRequest {
+    /// id is the session's id, `ses_…`. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// EndSessionResponse says that it has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndSessionResponse {}
+/// ChangePasswordRequest is the old password and the new one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangePasswordRequest {
+    /// old_password is the one that is good now. Required.
+    #[prost(string, tag = "1")]
+    pub old_password: ::prost::alloc::string::String,
+    /// new_password is the one from now on: 8 to 128 characters, none that everybody tries first. Required.
+    #[prost(string, tag = "2")]
+    pub new_password: ::prost::alloc::string::String,
+}
+/// ChangePasswordResponse says that the password is another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangePasswordResponse {}
+/// CreateServiceTokenRequest says what a token shall be good for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateServiceTokenRequest {
+    /// permissions are what it may do, at most what the caller may, and never `tokens.write`. At least one.
+    #[prost(string, repeated, tag = "1")]
+    pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// lifetime is how long it is good, at most an hour, in whole seconds. Unset: 10 minutes.
+    #[prost(message, optional, tag = "2")]
+    pub lifetime: ::core::option::Option<::prost_types::Duration>,
+}
+/// CreateServiceTokenResponse is the new token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateServiceTokenResponse {
+    /// token is the credential itself, shown this once.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// expire_time is when it ends.
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// GetJwksRequest asks for the keys of tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2904,9 +3073,10 @@ pub mod auth_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// AuthService keeps the credentials of tenants and services.
+    /// AuthService keeps the credentials of tenants, services and people.
     ///
-    /// A credential is sent as `authorization: Bearer …` or as `x-api-key`.
+    /// A credential is sent as `authorization: Bearer …` or as `x-api-key`: an API key, an access token of somebody who logged in,
+    /// or a service token.
     #[derive(Debug, Clone)]
     pub struct AuthServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3096,6 +3266,183 @@ pub mod auth_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "GetJwks"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Login opens a session for a person and answers its tokens. UNAUTHENTICATED with LOGIN_FAILED: the address or the password
+        /// is wrong, or the account cannot log in there, which is not told apart. FAILED_PRECONDITION with SECOND_FACTOR_REQUIRED:
+        /// the password is good, and a code is needed. RESOURCE_EXHAUSTED: too many log in at once.
+        pub async fn login(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LoginRequest>,
+        ) -> std::result::Result<tonic::Response<super::LoginResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/Login",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "Login"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RefreshToken answers new tokens for a refresh token, which is good this once. One that comes again is in two hands: the
+        /// session ends, and its owner hears of it by mail. So a client that refreshes waits for the answer, and one whose answer
+        /// was lost logs in again.
+        pub async fn refresh_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RefreshTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RefreshTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RefreshToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "RefreshToken"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Logout ends the caller's session, or all sessions of the person. From the answer on their tokens are refused, by other
+        /// servers too within 5 seconds.
+        pub async fn logout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LogoutRequest>,
+        ) -> std::result::Result<tonic::Response<super::LogoutResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/Logout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "Logout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListSessions answers the sessions of the person who calls, newest first, at most 100: a further login ends the oldest.
+        pub async fn list_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ListSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ListSessions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// EndSession ends one session of the person who calls.
+        pub async fn end_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/EndSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "EndSession"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ChangePassword gives the person who calls another password. All other sessions end, and a letter says so.
+        pub async fn change_password(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangePasswordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangePasswordResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ChangePassword",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ChangePassword"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// CreateServiceToken makes a token that may do some of what the caller may, for at most an hour. It ends with the session or
+        /// the key that made it.
+        pub async fn create_service_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateServiceTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateServiceTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/CreateServiceToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "CreateServiceToken"),
+                );
             self.inner.unary(req, path, codec).await
         }
     }
@@ -3869,6 +4216,25 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED with RetryInfo. More passwords wait to be checked than the server lets wait.
     /// Example: a flood of logins.
     HashingBusy = 39,
+    /// UNAUTHENTICATED. The address, the password or the code of the second factor is wrong, or the account cannot log in there:
+    /// its address is not confirmed, it is suspended, or it does not belong to the tenant. Alike in each case.
+    /// Example: Login with a mistyped password.
+    LoginFailed = 45,
+    /// FAILED_PRECONDITION. The password is good, and the account has a second factor: Login again with a code of it.
+    /// Example: Login without code for an account with an authenticator.
+    SecondFactorRequired = 46,
+    /// UNAUTHENTICATED. The refresh token is not known, was used before, or has expired, or its session has ended: Login again.
+    /// Example: RefreshToken twice with one token, which ends the session.
+    RefreshTokenInvalid = 49,
+    /// NOT_FOUND. The caller has no session with that id.
+    /// Example: EndSession of another person's session.
+    SessionNotFound = 50,
+    /// PERMISSION_DENIED. The password that the caller gave to show that it is still there is wrong.
+    /// Example: ChangePassword with a mistyped old password.
+    PasswordWrong = 51,
+    /// PERMISSION_DENIED. The method is for people who have logged in; the caller showed a key or a service token.
+    /// Example: ListSessions with an API key.
+    SessionRequired = 52,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3917,6 +4283,12 @@ impl ErrorReason {
             Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
             Self::HashingBusy => "ERROR_REASON_HASHING_BUSY",
+            Self::LoginFailed => "ERROR_REASON_LOGIN_FAILED",
+            Self::SecondFactorRequired => "ERROR_REASON_SECOND_FACTOR_REQUIRED",
+            Self::RefreshTokenInvalid => "ERROR_REASON_REFRESH_TOKEN_INVALID",
+            Self::SessionNotFound => "ERROR_REASON_SESSION_NOT_FOUND",
+            Self::PasswordWrong => "ERROR_REASON_PASSWORD_WRONG",
+            Self::SessionRequired => "ERROR_REASON_SESSION_REQUIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3962,6 +4334,12 @@ impl ErrorReason {
             "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
             "ERROR_REASON_HASHING_BUSY" => Some(Self::HashingBusy),
+            "ERROR_REASON_LOGIN_FAILED" => Some(Self::LoginFailed),
+            "ERROR_REASON_SECOND_FACTOR_REQUIRED" => Some(Self::SecondFactorRequired),
+            "ERROR_REASON_REFRESH_TOKEN_INVALID" => Some(Self::RefreshTokenInvalid),
+            "ERROR_REASON_SESSION_NOT_FOUND" => Some(Self::SessionNotFound),
+            "ERROR_REASON_PASSWORD_WRONG" => Some(Self::PasswordWrong),
+            "ERROR_REASON_SESSION_REQUIRED" => Some(Self::SessionRequired),
             _ => None,
         }
     }

@@ -1,0 +1,58 @@
+//! Whether somebody who logged in still belongs where it did, and what it may do there.
+
+use std::sync::Arc;
+
+use crate::identity::caller::{Caller, CallerKind};
+use crate::identity::member::Member;
+use crate::identity::permission::Permissions;
+use crate::identity::roles::Roles;
+use crate::identity::session::Session;
+use crate::identity::user::User;
+use crate::store::records::Records;
+use crate::store::{Documents, StoreError};
+
+/// Knows people, their memberships and their roles as they are now.
+#[derive(Debug)]
+pub struct Standing {
+    users: Records<User>,
+    members: Records<Member>,
+    roles: Arc<Roles>,
+}
+
+impl Standing {
+    /// Over the people of a store, and those roles.
+    #[must_use]
+    pub fn new(documents: &Arc<dyn Documents>, roles: Arc<Roles>) -> Self {
+        Self {
+            users: Records::new(Arc::clone(documents)),
+            members: Records::new(Arc::clone(documents)),
+            roles,
+        }
+    }
+
+    /// The caller that a session is. `None`: the person is gone, suspended or has another password now, or does not belong to
+    /// the tenant any more. A role that is gone allows nothing.
+    pub async fn caller(&self, session: &Session) -> Result<Option<Caller>, StoreError> {
+        let membership = Member::id_of(&session.tenant, &session.user);
+        let (user, member) = tokio::try_join!(self.users.get(&session.user), self.members.get(&membership))?;
+        let (Some(user), Some(member)) = (user, member) else { return Ok(None) };
+        if user.record.is_suspended || user.record.password_at != session.password_at {
+            return Ok(None);
+        }
+        let permissions = self.roles.permissions(&session.tenant, &member.record.role).await?;
+        Ok(Some(Caller {
+            kind: kind(session),
+            key_id: None,
+            session: Some(session.id.as_str().into()),
+            permissions: permissions.unwrap_or(Permissions::NONE),
+        }))
+    }
+}
+
+fn kind(session: &Session) -> CallerKind {
+    let user = session.user.as_str().into();
+    match session.tenant.as_str() {
+        "" => CallerKind::Staff { user },
+        tenant => CallerKind::Member { tenant: tenant.into(), user },
+    }
+}
