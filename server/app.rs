@@ -122,6 +122,9 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
+    /// Passwords cannot be hashed as it is configured.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
