@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate::identity::audit::entry::{Actor, ActorKind, Entry, Outcome};
-use tollgate::identity::audit::note::{Note, noting};
+use tollgate::identity::audit::note::Note;
 use tollgate::identity::audit::{Action, Audit, Broken};
 use tollgate::store::records::{Kept, Records};
 use tollgate::time::MINUTE;
@@ -21,23 +21,23 @@ fn action(scope: &str, method: &str) -> Action {
 async fn fill(audit: &Audit, scope: &str, entries: usize) {
     for number in 0..entries {
         let note = Note { target: format!("role/{number}"), ..Note::default() };
-        audit.record(action(scope, "CreateRole"), note, Outcome::Done).await.unwrap();
+        audit.record(action(scope, "CreateRole"), note, Outcome::Done).await.expect("an entry is kept");
     }
 }
 
 async fn entry(rooms: &Rooms, number: u64) -> Kept<Entry> {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    entries.get(&Entry::id_of("acme", number)).await.unwrap().expect("an entry")
+    entries.get(&Entry::id_of("acme", number)).await.expect("an answer").expect("an entry")
 }
 
 async fn write(rooms: &Rooms, entry: &Kept<Entry>) {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    assert!(entries.replace(entry).await.unwrap());
+    assert!(entries.replace(entry).await.expect("an answer"));
 }
 
 async fn remove(rooms: &Rooms, number: u64) {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    assert!(entries.delete(&Entry::id_of("acme", number), 1).await.unwrap());
+    assert!(entries.delete(&Entry::id_of("acme", number), 1).await.expect("an answer"));
 }
 
 #[tokio::test]
@@ -181,20 +181,30 @@ async fn what_is_changed_is_kept_with_who_and_what_and_without_secrets() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_not_done() {
-    let mut door = Door::new().await;
-    let suspend = v1::SuspendTenantRequest { tenant_id: String::from("acme"), reason: String::new() };
-    door.rooms.store.watched.set_away(true);
-    let refused = door.admin.suspend_tenant(as_operator(suspend)).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
-    door.rooms.store.watched.set_away(false);
-    let get = v1::GetTenantRequest { tenant_id: String::from("acme") };
-    let tenant = door.admin.get_tenant(as_operator(get)).await.unwrap().into_inner().tenant.unwrap();
-    assert_eq!(tenant.state(), v1::TenantState::Active);
+async fn what_cannot_be_kept_is_not_done_or_its_answer_is_withheld() {
+    for (kind, is_done) in [("audit_intent", false), ("audit_entry", true)] {
+        let mut door = Door::new().await;
+        let suspend = v1::SuspendTenantRequest { tenant_id: String::from("acme"), reason: String::new() };
+        door.rooms.store.watched.refuse(Some(kind));
+        let refused = door.admin.suspend_tenant(as_operator(suspend)).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+        door.rooms.store.watched.refuse(None);
+        let get = v1::GetTenantRequest { tenant_id: String::from("acme") };
+        let tenant = door.admin.get_tenant(as_operator(get)).await.unwrap().into_inner().tenant.unwrap();
+        assert_eq!(tenant.state() == v1::TenantState::Suspended, is_done, "{kind}");
+        door.rooms.store.time.advance(MINUTE + 1);
+        let swept = door.rooms.audit.sweep(10).await.unwrap();
+        assert_eq!(swept, usize::from(is_done), "the intent of what was done is found, {kind}");
+    }
 }
 
 #[tokio::test]
-async fn notes_outside_of_a_call_go_nowhere() {
-    let ((), note) = noting(async {}).await;
-    assert_eq!(note, Note::default());
+async fn chain_goes_on_though_nobody_knows_how_far_it_goes() {
+    let rooms = Rooms::new().await;
+    fill(&rooms.audit, "acme", 300).await;
+    let revision = rooms.store.documents.get("audit_head", "of/acme").await.unwrap().unwrap().revision;
+    assert!(rooms.store.documents.delete("audit_head", "of/acme", revision).await.unwrap());
+    fill(&rooms.audit, "acme", 1).await;
+    let verified = rooms.audit.verify("acme", 0).await.unwrap();
+    assert_eq!((verified.entries, verified.broken), (301, None));
 }

@@ -1,7 +1,7 @@
 //! An empty store that counts what is read, can hold a reader back, and has a clock that stands still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -59,6 +59,7 @@ pub(crate) struct Watched {
     reads: AtomicUsize,
     hold_next: AtomicBool,
     away: AtomicBool,
+    refused: Mutex<Option<&'static str>>,
     held: Notify,
     released: Notify,
 }
@@ -67,7 +68,7 @@ impl Watched {
     fn over(inner: SqliteDocuments) -> Self {
         let (held, released) = (Notify::new(), Notify::new());
         let (reads, hold_next, away) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, reads, hold_next, away, held, released }
+        Self { inner, reads, hold_next, away, refused: Mutex::default(), held, released }
     }
 
     /// How many single documents were read so far.
@@ -83,6 +84,11 @@ impl Watched {
     /// Whether the store can be reached from here.
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// No new document of that kind can be kept from here.
+    pub(crate) fn refuse(&self, kind: Option<&'static str>) {
+        *self.refused.lock().expect("no test fails while it holds this") = kind;
     }
 
     fn reach(&self) -> Result<&SqliteDocuments, StoreError> {
@@ -105,6 +111,9 @@ impl Watched {
 #[async_trait]
 impl Documents for Watched {
     async fn insert(&self, document: Document) -> Result<Inserted, StoreError> {
+        if *self.refused.lock().expect("no test fails while it holds this") == Some(document.kind) {
+            return Err(StoreError::unavailable("it takes no more of these"));
+        }
         self.reach()?.insert(document).await
     }
 

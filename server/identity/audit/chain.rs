@@ -81,9 +81,7 @@ impl Chain {
             if self.entries.insert(&entry).await? == Inserted::Yes {
                 return self.follow(&scope, &entry).await;
             }
-            let there = self.entries.get(&Entry::id_of(&scope, entry.number)).await?;
-            let there = there.ok_or_else(|| missing(&scope, entry.number))?.record;
-            (number, previous) = (there.number, there.digest);
+            (number, previous) = self.last(&scope).await?;
         }
         Err(StoreError::unavailable(format!("others append to the audit log of `{scope}` all the time")))
     }
@@ -134,6 +132,14 @@ impl Chain {
         }
     }
 
+    /// The number and digest of the last entry of a chain.
+    async fn last(&self, scope: &str) -> Result<(u64, String), StoreError> {
+        let prefix = Entry::prefix(scope);
+        let range = Range { index: CHAIN, prefix: &prefix, order: Order::Descending, after: None };
+        let last = self.entries.page(range, 1).await?.records.pop();
+        Ok(last.map_or((0, String::new()), |entry| (entry.number, entry.digest)))
+    }
+
     /// The number and digest of an entry that stands near the end of a chain.
     async fn head(&self, scope: &str) -> Result<(u64, String), StoreError> {
         let head = self.heads.get(&head_id(scope)).await?;
@@ -163,8 +169,4 @@ fn head_id(scope: &str) -> String {
 
 fn place(scope: &str, number: u64) -> Place {
     Place { value: Entry::id_of(scope, number), id: Entry::id_of(scope, number) }
-}
-
-fn missing(scope: &str, number: u64) -> StoreError {
-    StoreError::corrupt(format!("the audit log of `{scope}`"), format!("entry {number} was there and is not"))
 }
