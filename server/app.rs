@@ -29,6 +29,7 @@ use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::audit::Audit;
+use crate::identity::hasher::HasherError;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
@@ -101,6 +102,9 @@ pub enum StartError {
     /// The plans that the configuration names cannot be installed.
     #[error("the plans cannot be installed")]
     Plans(#[from] crate::plans::PlansError),
+    /// Passwords cannot be hashed as it is configured.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
@@ -133,6 +137,7 @@ impl App {
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
+            accounts: Arc::clone(&rooms.accounts),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
@@ -142,7 +147,7 @@ impl App {
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
-        let Rooms { members, own_roles, users, audit, .. } = rooms;
+        let Rooms { members, own_roles, users, audit, accounts, .. } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -169,6 +174,8 @@ impl App {
                 members: Arc::clone(&members),
                 own_roles,
                 users: Arc::clone(&users),
+                accounts,
+                keyring: Arc::clone(&keyring),
             },
             admin: AdminApi {
                 tenants,

@@ -45,6 +45,16 @@ pub enum Reason {
     Internal,
     Unsupported,
     MessageTooLarge,
+    SignUpClosed,
+    CodeInvalid,
+    PersonRequired,
+    PasswordWrong,
+    AddressTaken,
+    SecondFactorSet,
+    SecondFactorMissing,
+    InvitationNotFound,
+    InvitationsFull,
+    AccountExists,
     HashingBusy,
     MemberNotFound,
     RoleNotFound,
@@ -87,15 +97,21 @@ impl Reason {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::InvalidField | Self::PageTokenInvalid | Self::ResumeTokenInvalid | Self::QueryTooLarge => {
-                Kind::Invalid
-            }
+            Self::InvalidField
+            | Self::PageTokenInvalid
+            | Self::ResumeTokenInvalid
+            | Self::QueryTooLarge
+            | Self::CodeInvalid => Kind::Invalid,
             Self::CredentialMissing
             | Self::CredentialInvalid
             | Self::CredentialRevoked
             | Self::CredentialExpired
             | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden | Self::GrantExceedsOwn => Kind::Denied,
+            Self::PermissionMissing
+            | Self::TenantForbidden
+            | Self::PersonRequired
+            | Self::PasswordWrong
+            | Self::GrantExceedsOwn => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -103,6 +119,7 @@ impl Reason {
             | Self::EventNotFound
             | Self::ReservationNotFound
             | Self::JobNotFound
+            | Self::InvitationNotFound
             | Self::MemberNotFound
             | Self::RoleNotFound => Kind::NotFound,
             Self::EventConflict
@@ -110,6 +127,7 @@ impl Reason {
             | Self::RequestConflict
             | Self::TenantExists
             | Self::PlanExists
+            | Self::AddressTaken
             | Self::RoleExists => Kind::Conflict,
             Self::PlanNotPublished
             | Self::ReservationSettled
@@ -117,6 +135,11 @@ impl Reason {
             | Self::ReservationExpired
             | Self::SettlementAboveHold
             | Self::JobRunning
+            | Self::SignUpClosed
+            | Self::SecondFactorSet
+            | Self::SecondFactorMissing
+            | Self::InvitationsFull
+            | Self::AccountExists
             | Self::LastOwner
             | Self::RoleInUse
             | Self::RosterFull => Kind::Precondition,

@@ -1,8 +1,10 @@
 //! Who is asking: tenants, their keys, what each caller may do, and which requests were made before.
 
+pub mod accounts;
 pub mod api_key;
 pub mod audit;
 pub mod caller;
+pub mod codes;
 pub mod credential;
 pub mod directory;
 pub mod hasher;
@@ -18,8 +20,10 @@ pub mod permission;
 pub mod requests;
 pub mod roles;
 pub mod seal;
+pub mod second_factor;
 pub mod tenant;
 pub mod tenants;
 mod turns;
 pub mod user;
+pub mod users;
 pub mod vault;

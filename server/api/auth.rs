@@ -1,6 +1,7 @@
 //! `AuthService`: each group of methods has a file of its own.
 
 mod keys;
+mod people;
 pub(in crate::api) mod roles;
 
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::api::page::Pages;
 use crate::api::resolve::Resolver;
 use crate::api::rpc::auth_service_server::AuthService;
 use crate::api::status::from_fault;
+use crate::identity::accounts::Accounts;
 use crate::identity::caller::{Caller, CallerKind};
+use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::members::Members;
 use crate::identity::own_roles::OwnRoles;
@@ -38,6 +41,10 @@ pub struct AuthApi {
     pub own_roles: Arc<OwnRoles>,
     /// The people.
     pub users: Arc<Records<User>>,
+    /// What people do with their accounts.
+    pub accounts: Arc<Accounts>,
+    /// Knows a caller where a method takes none.
+    pub keyring: Arc<Keyring>,
 }
 
 #[tonic::async_trait]
@@ -134,6 +141,104 @@ impl AuthService for AuthApi {
             user_id: caller.user().map(ToString::to_string).unwrap_or_default(),
             permissions: caller.permissions.names(),
         }))
+    }
+
+    async fn sign_up(
+        &self,
+        request: Request<v1::SignUpRequest>,
+    ) -> Result<Response<v1::SignUpResponse>, Status> {
+        self.account(request).await
+    }
+
+    async fn confirm_address(
+        &self,
+        request: Request<v1::ConfirmAddressRequest>,
+    ) -> Result<Response<v1::ConfirmAddressResponse>, Status> {
+        self.confirmed_address(request).await
+    }
+
+    async fn resend_confirmation(
+        &self,
+        request: Request<v1::ResendConfirmationRequest>,
+    ) -> Result<Response<v1::ResendConfirmationResponse>, Status> {
+        self.another_confirmation(request).await
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<v1::RequestPasswordResetRequest>,
+    ) -> Result<Response<v1::RequestPasswordResetResponse>, Status> {
+        self.reset_code(request).await
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<v1::ResetPasswordRequest>,
+    ) -> Result<Response<v1::ResetPasswordResponse>, Status> {
+        self.other_password(request).await
+    }
+
+    async fn request_address_change(
+        &self,
+        request: Request<v1::RequestAddressChangeRequest>,
+    ) -> Result<Response<v1::RequestAddressChangeResponse>, Status> {
+        self.address_code(request).await
+    }
+
+    async fn confirm_address_change(
+        &self,
+        request: Request<v1::ConfirmAddressChangeRequest>,
+    ) -> Result<Response<v1::ConfirmAddressChangeResponse>, Status> {
+        self.other_address(request).await
+    }
+
+    async fn invite_member(
+        &self,
+        request: Request<v1::InviteMemberRequest>,
+    ) -> Result<Response<v1::InviteMemberResponse>, Status> {
+        self.new_invitation(request).await
+    }
+
+    async fn list_invitations(
+        &self,
+        request: Request<v1::ListInvitationsRequest>,
+    ) -> Result<Response<v1::ListInvitationsResponse>, Status> {
+        self.invitations_page(request).await
+    }
+
+    async fn revoke_invitation(
+        &self,
+        request: Request<v1::RevokeInvitationRequest>,
+    ) -> Result<Response<v1::RevokeInvitationResponse>, Status> {
+        self.end_invitation(request).await
+    }
+
+    async fn accept_invitation(
+        &self,
+        request: Request<v1::AcceptInvitationRequest>,
+    ) -> Result<Response<v1::AcceptInvitationResponse>, Status> {
+        self.accepted_invitation(request).await
+    }
+
+    async fn begin_second_factor(
+        &self,
+        request: Request<v1::BeginSecondFactorRequest>,
+    ) -> Result<Response<v1::BeginSecondFactorResponse>, Status> {
+        self.new_second_factor(request).await
+    }
+
+    async fn confirm_second_factor(
+        &self,
+        request: Request<v1::ConfirmSecondFactorRequest>,
+    ) -> Result<Response<v1::ConfirmSecondFactorResponse>, Status> {
+        self.confirmed_second_factor(request).await
+    }
+
+    async fn remove_second_factor(
+        &self,
+        request: Request<v1::RemoveSecondFactorRequest>,
+    ) -> Result<Response<v1::RemoveSecondFactorResponse>, Status> {
+        self.end_second_factor(request).await
     }
 }
 

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
 use crate::config::Config;
+use crate::identity::accounts::{Accounts, Beside};
 use crate::identity::audit::Audit;
+use crate::identity::codes::Codes;
 use crate::identity::directory::Directory;
+use crate::identity::hasher::Hasher;
 use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
@@ -39,6 +42,7 @@ pub(super) struct Rooms {
     pub(super) own_roles: Arc<OwnRoles>,
     pub(super) users: Arc<Records<User>>,
     pub(super) audit: Arc<Audit>,
+    pub(super) accounts: Arc<Accounts>,
 }
 
 impl Rooms {
@@ -78,11 +82,24 @@ impl Rooms {
         );
         let stopping = tasks.stopping();
         tasks.spawn(async move { hearing.run(stopping).await });
+        let members = Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock()));
+        let beside = Beside {
+            catalogue: Arc::clone(&catalogue),
+            tenants: Arc::clone(&tenants),
+            members: Arc::clone(&members),
+            roles: Arc::clone(&roles),
+            hasher: Hasher::new(config.accounts.cost(), config.accounts.hashes_at_once())?,
+            sign_up: config.accounts.sign_up,
+        };
+        let codes = Arc::new(Codes::new(documents, &secrets.pepper, clock()));
+        let accounts = Arc::new(Accounts::new(documents, &secrets.pepper, codes, beside, clock()));
+        tasks.spawn(Arc::clone(&accounts).run(tasks.stopping()));
         Ok(Self {
             resolver: Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring))),
             keys: Arc::new(Keys::new(documents, Arc::clone(&keyring), clock())),
             requests: Arc::new(Requests::new(documents, clock())),
-            members: Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
+            members,
+            accounts,
             own_roles: Arc::new(OwnRoles::new(documents, roles, Arc::clone(&keyring), clock())),
             users: Arc::new(Records::new(Arc::clone(documents))),
             audit: Arc::new(Audit::new(documents, &secrets.pepper, clock())),

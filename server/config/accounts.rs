@@ -5,6 +5,9 @@ use std::thread::available_parallelism;
 
 use serde::Deserialize;
 
+use crate::identity::accounts::SignUp;
+use crate::identity::hasher::Cost;
+
 /// People who log in. Hashes of passwords that were made at another cost are made anew at the next login.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +20,8 @@ pub struct AccountsConfig {
     pub argon2_lanes: NonZeroU32,
     /// Passwords that are hashed at once. Unset: half of the cores, which leaves the others to everybody else.
     pub hashes_at_once: Option<NonZeroUsize>,
+    /// Whether anybody may sign up.
+    pub sign_up: SignUp,
 }
 
 impl Default for AccountsConfig {
@@ -29,11 +34,18 @@ impl Default for AccountsConfig {
             argon2_passes: PASSES,
             argon2_lanes: NonZeroU32::MIN,
             hashes_at_once: None,
+            sign_up: SignUp::default(),
         }
     }
 }
 
 impl AccountsConfig {
+    /// What hashing a password costs.
+    #[must_use]
+    pub const fn cost(&self) -> Cost {
+        Cost { memory_kib: self.argon2_memory_kib, passes: self.argon2_passes, lanes: self.argon2_lanes }
+    }
+
     /// Passwords that are hashed at once.
     #[must_use]
     pub fn hashes_at_once(&self) -> usize {

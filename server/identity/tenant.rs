@@ -26,6 +26,9 @@ pub struct Tenant {
     /// The plan it was made with. Whoever first needs its subscription opens it from this, so that a tenant and its
     /// subscription need not be made at once.
     pub opening: Opening,
+    /// The slug of the plan that it asked for and that is not paid for yet; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pending_plan: String,
 }
 
 /// The plan a tenant was made with.

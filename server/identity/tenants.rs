@@ -129,6 +129,7 @@ impl Tenants {
             created_at: self.clock.now(),
             origin: new.seed.simple().to_string(),
             opening: Opening { plan_id: plan.id, plan: plan.slug, version },
+            pending_plan: String::new(),
         };
         let tenant = match self.tenants.insert(&tenant).await? {
             Inserted::Yes => tenant,
@@ -143,6 +144,21 @@ impl Tenants {
         note_tenant(&tenant.id);
         note::after(&tenant);
         self.with_subscription(tenant).await
+    }
+
+    /// The slug of the plan for new tenants.
+    #[must_use]
+    pub fn default_plan(&self) -> &str {
+        &self.default_plan
+    }
+
+    /// Keeps that a tenant waits for a plan, until it is paid for.
+    pub async fn wait_for(&self, id: &str, plan: &str) -> Result<(), TenantsError> {
+        let kept = self.tenants.update(id, |tenant: &mut Tenant| {
+            plan.clone_into(&mut tenant.pending_plan);
+            Ok::<_, StoreError>(Change::Keep)
+        });
+        kept.await?.map(|_| ()).ok_or_else(|| TenantsError::NotFound(id.to_owned()))
     }
 
     /// The tenant with that id.

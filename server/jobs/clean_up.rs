@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::identity::accounts::Accounts;
 use crate::identity::requests::Requests;
 use crate::jobs::pieces::{PIECE, in_pieces};
 use crate::jobs::runner::Job;
@@ -13,7 +14,8 @@ use crate::ledger::events::Events;
 use crate::store::StoreError;
 use crate::time::{Clock, DAY, HOUR};
 
-/// Deletes events and refusals whose retention is over, and requests whose retries are over. Sums of usage and wallets stay
+/// Deletes events and refusals whose retention is over, requests whose retries are over, and codes that are not good any
+/// more. Sums of usage and wallets stay
 /// for ever.
 #[derive(Debug)]
 pub struct CleanUp {
@@ -21,6 +23,8 @@ pub struct CleanUp {
     pub events: Arc<dyn Events>,
     /// The requests that were made before.
     pub requests: Arc<Requests>,
+    /// What people do with their accounts.
+    pub accounts: Arc<Accounts>,
     /// The server's clock.
     pub clock: Arc<dyn Clock>,
     /// How many days events are kept, from their receipt.
@@ -34,7 +38,7 @@ impl Job for CleanUp {
     }
 
     fn description(&self) -> &'static str {
-        "Deletes events whose retention is over, and requests that are too old to be repeated."
+        "Deletes events whose retention is over, requests that are too old to be repeated, and codes that have expired."
     }
 
     fn schedule(&self) -> Schedule {
@@ -46,9 +50,10 @@ impl Job for CleanUp {
         let before = self.clock.now().minus(i64::from(self.retention_days).saturating_mul(DAY)).floor(HOUR);
         let events = in_pieces(stop, || self.events.purge(before, PIECE)).await?;
         let requests = in_pieces(stop, || self.requests.purge(PIECE)).await?;
+        let codes = in_pieces(stop, || self.accounts.purge(PIECE)).await?;
         let days = self.retention_days;
         Ok(format!(
-            "deleted {events} events and refusals older than {days} days, and {requests} old requests"
+            "deleted {events} events and refusals older than {days} days, {requests} old requests, and {codes} codes and invitations that ended"
         ))
     }
 }

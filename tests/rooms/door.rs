@@ -64,6 +64,8 @@ impl Door {
             members: Arc::clone(&rooms.members),
             own_roles: Arc::clone(&rooms.own_roles),
             users: Arc::clone(&rooms.users),
+            accounts: Arc::clone(&rooms.accounts),
+            keyring: Arc::clone(&rooms.keyring),
         };
         let plans = PlansApi {
             catalogue: Arc::clone(&rooms.catalogue),
@@ -128,6 +130,7 @@ fn runner(rooms: &Rooms, ledger: &Ledger, tasks: &Tasks) -> Runner {
     let clean_up = CleanUp {
         events: Arc::clone(&ledger.events),
         requests: Arc::clone(&rooms.requests),
+        accounts: Arc::clone(&rooms.accounts),
         clock: rooms.store.clock(),
         retention_days: 90,
     };

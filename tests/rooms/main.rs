@@ -1,5 +1,6 @@
 //! The rooms over a real store, without the door: what they keep, and that a process may end anywhere.
 
+mod accounts;
 mod audit;
 mod catalogue;
 mod changes;

@@ -1,12 +1,16 @@
 //! The rooms of identity and plans, built over an empty store.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate::identity::accounts::{Accounts, Beside, SignUp};
 use tollgate::identity::api_key::{ApiKey, KeyKind};
 use tollgate::identity::audit::Audit;
 use tollgate::identity::caller::{Caller, CallerKind};
+use tollgate::identity::codes::Codes;
 use tollgate::identity::directory::Directory;
+use tollgate::identity::hasher::{Cost, Hasher};
 use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
@@ -37,6 +41,7 @@ pub(crate) struct Rooms {
     pub(crate) requests: Arc<Requests>,
     pub(crate) roles: Arc<Roles>,
     pub(crate) members: Arc<Members>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) own_roles: Arc<OwnRoles>,
     pub(crate) users: Arc<Records<User>>,
     pub(crate) audit: Arc<Audit>,
@@ -87,6 +92,17 @@ impl Rooms {
         let own_roles = Arc::new(own_roles);
         let users = Arc::new(Records::new(Arc::clone(&documents)));
         let audit = Arc::new(Audit::new(&documents, &secret, Arc::clone(&clock)));
+        let beside = Beside {
+            catalogue: Arc::clone(&catalogue),
+            tenants: Arc::clone(&tenants),
+            members: Arc::clone(&members),
+            roles: Arc::clone(&roles),
+            hasher: cheap_hasher(),
+            sign_up: SignUp::Open,
+        };
+        let codes = Arc::new(Codes::new(&documents, &secret, Arc::clone(&clock)));
+        let accounts = Accounts::new(&documents, &secret, codes, beside, Arc::clone(&clock));
+        let accounts = Arc::new(accounts);
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let hearing = Hearing::new(&documents, ring, tenant_entries, Arc::clone(&roles), clock);
         Self {
@@ -99,6 +115,7 @@ impl Rooms {
             requests,
             roles,
             members,
+            accounts,
             own_roles,
             users,
             audit,
@@ -135,6 +152,12 @@ impl Rooms {
         let (key, secret) = made.expect("a key");
         (key, secret.expect("a new key has a secret").expose_secret().to_owned())
     }
+}
+
+/// Hashes passwords at a cost that no installation has.
+fn cheap_hasher() -> Hasher {
+    let (memory_kib, one) = (NonZeroU32::new(64).expect("it is above zero"), NonZeroU32::MIN);
+    Hasher::new(Cost { memory_kib, passes: one, lanes: one }, 2).expect("a hasher")
 }
 
 /// The installation's own secret.

@@ -60,6 +60,7 @@ pub(crate) struct Watched {
     hold_next: AtomicBool,
     away: AtomicBool,
     refused: Mutex<Option<&'static str>>,
+    writes_left: AtomicUsize,
     held: Notify,
     released: Notify,
 }
@@ -68,7 +69,8 @@ impl Watched {
     fn over(inner: SqliteDocuments) -> Self {
         let (held, released) = (Notify::new(), Notify::new());
         let (reads, hold_next, away) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, reads, hold_next, away, refused: Mutex::default(), held, released }
+        let (refused, writes_left) = (Mutex::default(), AtomicUsize::new(usize::MAX));
+        Self { inner, reads, hold_next, away, refused, writes_left, held, released }
     }
 
     /// How many single documents were read so far.
@@ -89,6 +91,19 @@ impl Watched {
     /// No new document of that kind can be kept from here.
     pub(crate) fn refuse(&self, kind: Option<&'static str>) {
         *self.refused.lock().expect("no test fails while it holds this") = kind;
+    }
+
+    /// After so many writes from here, every other one fails: the server has ended.
+    pub(crate) fn set_writes_left(&self, writes: usize) {
+        self.writes_left.store(writes, Ordering::SeqCst);
+    }
+
+    fn write(&self) -> Result<&SqliteDocuments, StoreError> {
+        let left = |left: usize| left.checked_sub(1);
+        match self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+            Ok(_) => self.reach(),
+            Err(_) => Err(StoreError::unavailable("the server has ended")),
+        }
     }
 
     fn reach(&self) -> Result<&SqliteDocuments, StoreError> {
@@ -114,7 +129,7 @@ impl Documents for Watched {
         if *self.refused.lock().expect("no test fails while it holds this") == Some(document.kind) {
             return Err(StoreError::unavailable("it takes no more of these"));
         }
-        self.reach()?.insert(document).await
+        self.write()?.insert(document).await
     }
 
     async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Document>, StoreError> {
@@ -146,11 +161,11 @@ impl Documents for Watched {
     }
 
     async fn replace_many(&self, documents: Vec<Document>) -> Result<Vec<Replaced>, StoreError> {
-        self.reach()?.replace_many(documents).await
+        self.write()?.replace_many(documents).await
     }
 
     async fn delete(&self, kind: &'static str, id: &str, revision: u64) -> Result<bool, StoreError> {
-        self.reach()?.delete(kind, id, revision).await
+        self.write()?.delete(kind, id, revision).await
     }
 
     async fn find(&self, search: Search<'_>) -> Result<Vec<Found>, StoreError> {

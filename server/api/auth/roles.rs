@@ -133,7 +133,8 @@ impl AuthApi {
         Ok(Response::new(v1::DeleteRoleResponse {}))
     }
 
-    async fn tenant_of(&self, caller: &Caller, tenant_id: &str) -> Result<String, Status> {
+    /// The tenant that a request is about.
+    pub(super) async fn tenant_of(&self, caller: &Caller, tenant_id: &str) -> Result<String, Status> {
         let tenant = self.resolver.tenant(caller, tenant_id).await;
         Ok(tenant.map_err(|error| from_fault(&error))?.id.to_string())
     }

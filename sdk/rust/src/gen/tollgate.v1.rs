@@ -2956,6 +2956,264 @@ pub struct DeleteRoleRequest {
 /// DeleteRoleResponse says that there is no such role any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteRoleResponse {}
+/// SignUpRequest asks for an account.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignUpRequest {
+    /// address is where mail goes, one of the form `name@example.com`. Required.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// password has 8 to 128 characters, and is none that everybody tries first. Required.
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
+    /// name is the person's, 1 to 128 characters. Required.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// tenant_name is the name of the tenant, 1 to 128 characters. Empty: the person's.
+    #[prost(string, tag = "4")]
+    pub tenant_name: ::prost::alloc::string::String,
+    /// plan is the slug or id of a published plan. Empty: the plan of new tenants.
+    #[prost(string, tag = "5")]
+    pub plan: ::prost::alloc::string::String,
+    /// request_id makes a retry safe for two days: the same id and address make one account.
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// SignUpResponse says that the letter is on its way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignUpResponse {
+    /// pending_plan is the slug of the plan that waits for a payment; until then the tenant has the plan of new tenants.
+    /// Empty: none waits.
+    #[prost(string, tag = "1")]
+    pub pending_plan: ::prost::alloc::string::String,
+}
+/// ConfirmAddressRequest has the code of a letter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmAddressRequest {
+    /// code is good once, for a day. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+}
+/// ConfirmAddressResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmAddressResponse {}
+/// ResendConfirmationRequest names the account.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResendConfirmationRequest {
+    /// address is that of the account. Required.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+}
+/// ResendConfirmationResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResendConfirmationResponse {}
+/// RequestPasswordResetRequest names the account.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestPasswordResetRequest {
+    /// address is that of the account. Required.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+}
+/// RequestPasswordResetResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestPasswordResetResponse {}
+/// ResetPasswordRequest has the code of a letter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetPasswordRequest {
+    /// code is good once, for an hour. A password that cannot be chosen leaves it good. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// password is the new one, as in SignUp. Required.
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
+}
+/// ResetPasswordResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetPasswordResponse {}
+/// RequestAddressChangeRequest has the new address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestAddressChangeRequest {
+    /// password is the account's. Required.
+    #[prost(string, tag = "1")]
+    pub password: ::prost::alloc::string::String,
+    /// address is the new one. Required.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+/// RequestAddressChangeResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestAddressChangeResponse {}
+/// ConfirmAddressChangeRequest has the code of a letter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmAddressChangeRequest {
+    /// code is good once, for an hour, and only while the account has the password that it was asked for with. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+}
+/// ConfirmAddressChangeResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmAddressChangeResponse {}
+/// Invitation asks somebody to join a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invitation {
+    /// id names the invitation, `ivt_…`. It accepts nothing.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// tenant_id is the tenant.
+    #[prost(string, tag = "2")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// address is who is invited.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    /// role is as what.
+    #[prost(string, tag = "4")]
+    pub role: ::prost::alloc::string::String,
+    /// user_id is who invites, `usr_…`. Empty where it was no person.
+    #[prost(string, tag = "5")]
+    pub user_id: ::prost::alloc::string::String,
+    /// state is what became of it.
+    #[prost(enumeration = "InvitationState", tag = "6")]
+    pub state: i32,
+    /// create_time is when it was made.
+    #[prost(message, optional, tag = "7")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// expire_time is when it ends by itself.
+    #[prost(message, optional, tag = "8")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// InviteMemberRequest says who is invited, and as what.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InviteMemberRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// address is who is invited. Required.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// role is as what: a role of the tenant that allows no more than the caller may. Required.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+    /// request_id makes a retry safe: the same id makes one invitation and one letter.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// InviteMemberResponse is the invitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InviteMemberResponse {
+    /// invitation is without its code, which goes to the invited address alone.
+    #[prost(message, optional, tag = "1")]
+    pub invitation: ::core::option::Option<Invitation>,
+}
+/// ListInvitationsRequest asks for invitations.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListInvitationsRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// page_size is how many, at most 1,000. 0: 100.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// page_token is next_page_token of the page before. Empty: the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// ListInvitationsResponse is a page of invitations.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListInvitationsResponse {
+    /// invitations are newest first, also those that ended in the last 30 days.
+    #[prost(message, repeated, tag = "1")]
+    pub invitations: ::prost::alloc::vec::Vec<Invitation>,
+    /// next_page_token opens the next page. Empty: this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// RevokeInvitationRequest names the invitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeInvitationRequest {
+    /// tenant_id is the tenant. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// id is the invitation's id, `ivt_…`. Required.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+/// RevokeInvitationResponse is the invitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeInvitationResponse {
+    /// invitation is as it stands now.
+    #[prost(message, optional, tag = "1")]
+    pub invitation: ::core::option::Option<Invitation>,
+}
+/// AcceptInvitationRequest has the code of a letter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptInvitationRequest {
+    /// code is good once, for seven days. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// name is the person's, where an account is to be made. Else it is not looked at.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// password is that of the account with the invited address, or of the one to be made. Empty: the caller has logged in
+    /// with that account.
+    #[prost(string, tag = "3")]
+    pub password: ::prost::alloc::string::String,
+}
+/// AcceptInvitationResponse is what the caller is now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptInvitationResponse {
+    /// tenant_id is the tenant.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// user_id is the account, `usr_…`.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// role is as what.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+}
+/// BeginSecondFactorRequest asks for a secret.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginSecondFactorRequest {
+    /// password is the account's. Required.
+    #[prost(string, tag = "1")]
+    pub password: ::prost::alloc::string::String,
+}
+/// BeginSecondFactorResponse is what an app needs, shown this once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginSecondFactorResponse {
+    /// secret is in base 32.
+    #[prost(string, tag = "1")]
+    pub secret: ::prost::alloc::string::String,
+    /// uri is the same as `otpauth://…`, to be shown as a QR code.
+    #[prost(string, tag = "2")]
+    pub uri: ::prost::alloc::string::String,
+}
+/// ConfirmSecondFactorRequest shows a code.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmSecondFactorRequest {
+    /// code has 6 digits. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+}
+/// ConfirmSecondFactorResponse is what helps when the app is lost.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmSecondFactorResponse {
+    /// recovery_codes are good once each, in place of a code. They are shown this once.
+    #[prost(string, repeated, tag = "1")]
+    pub recovery_codes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// RemoveSecondFactorRequest shows all that a login takes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveSecondFactorRequest {
+    /// password is the account's. Required.
+    #[prost(string, tag = "1")]
+    pub password: ::prost::alloc::string::String,
+    /// code has 6 digits, or is a recovery code. Required.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+}
+/// RemoveSecondFactorResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveSecondFactorResponse {}
 /// ApiKeyKind is for whom a key speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3030,6 +3288,43 @@ impl CallerKind {
             "CALLER_KIND_OPERATOR" => Some(Self::Operator),
             "CALLER_KIND_MEMBER" => Some(Self::Member),
             "CALLER_KIND_STAFF" => Some(Self::Staff),
+            _ => None,
+        }
+    }
+}
+/// InvitationState is what became of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum InvitationState {
+    /// Not said.
+    Unspecified = 0,
+    /// It waits, until it expires.
+    Open = 1,
+    /// Who was invited has joined.
+    Accepted = 2,
+    /// It was taken back, or another one took its place.
+    Revoked = 3,
+}
+impl InvitationState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INVITATION_STATE_UNSPECIFIED",
+            Self::Open => "INVITATION_STATE_OPEN",
+            Self::Accepted => "INVITATION_STATE_ACCEPTED",
+            Self::Revoked => "INVITATION_STATE_REVOKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INVITATION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INVITATION_STATE_OPEN" => Some(Self::Open),
+            "INVITATION_STATE_ACCEPTED" => Some(Self::Accepted),
+            "INVITATION_STATE_REVOKED" => Some(Self::Revoked),
             _ => None,
         }
     }
@@ -3393,6 +3688,369 @@ pub mod auth_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "WhoAmI"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// SignUp makes an account, its tenant and its owner, and sends a letter with the code for ConfirmAddress. The answer is
+        /// the same where an account has the address: its owner is told by a letter.
+        pub async fn sign_up(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignUpRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignUpResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/SignUp",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "SignUp"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ConfirmAddress confirms the address of an account with the code of a letter, so that its owner can log in.
+        pub async fn confirm_address(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfirmAddressRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfirmAddressResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ConfirmAddress",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ConfirmAddress"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ResendConfirmation sends the code for ConfirmAddress once more, if an account waits for it. The answer does not say.
+        pub async fn resend_confirmation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResendConfirmationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResendConfirmationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ResendConfirmation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "ResendConfirmation"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// RequestPasswordReset sends a code for ResetPassword, if an account has the address. The answer does not say.
+        pub async fn request_password_reset(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RequestPasswordResetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RequestPasswordResetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RequestPasswordReset",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "RequestPasswordReset"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// ResetPassword chooses a new password with the code of a letter, and ends all sessions. It confirms the address too.
+        pub async fn reset_password(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetPasswordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetPasswordResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ResetPassword",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ResetPassword"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RequestAddressChange sends a code for ConfirmAddressChange to another address of the caller. If an account has that
+        /// address its owner is told instead; the answer does not say.
+        pub async fn request_address_change(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RequestAddressChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RequestAddressChangeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RequestAddressChange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "RequestAddressChange"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// ConfirmAddressChange gives an account the address that the code was sent to. The old address is told.
+        pub async fn confirm_address_change(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfirmAddressChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfirmAddressChangeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ConfirmAddressChange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "ConfirmAddressChange"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// InviteMember sends a letter that invites somebody to a tenant, with no more than the caller may. It takes the place of
+        /// an open invitation of the same address.
+        pub async fn invite_member(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InviteMemberRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InviteMemberResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/InviteMember",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "InviteMember"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListInvitations lists the invitations of a tenant, newest first.
+        pub async fn list_invitations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListInvitationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListInvitationsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ListInvitations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "ListInvitations"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RevokeInvitation takes an invitation back. One that is not open stays as it is.
+        pub async fn revoke_invitation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeInvitationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RevokeInvitation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "RevokeInvitation"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// AcceptInvitation joins the tenant that a letter invites to. Who has an account with the invited address has logged in
+        /// with it, or gives its password; for anybody else an account is made.
+        pub async fn accept_invitation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptInvitationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/AcceptInvitation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "AcceptInvitation"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// BeginSecondFactor answers a new secret for an app that makes codes (RFC 6238). It counts once a code was shown.
+        pub async fn begin_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BeginSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginSecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/BeginSecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "BeginSecondFactor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ConfirmSecondFactor shows a first code: from then on a login takes one. It answers recovery codes, this once.
+        pub async fn confirm_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfirmSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfirmSecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/ConfirmSecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "ConfirmSecondFactor"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// RemoveSecondFactor takes the second factor away, with the password and a last code.
+        pub async fn remove_second_factor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveSecondFactorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveSecondFactorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RemoveSecondFactor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tollgate.v1.AuthService", "RemoveSecondFactor"),
+                );
             self.inner.unary(req, path, codec).await
         }
     }
@@ -4433,6 +5091,36 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED with RetryInfo. More passwords wait to be checked than the server lets wait.
     /// Example: a flood of logins.
     HashingBusy = 39,
+    /// FAILED_PRECONDITION. Nobody can sign up at this installation: accounts are made by invitation.
+    /// Example: SignUp where `accounts.sign_up` is `closed`.
+    SignUpClosed = 53,
+    /// INVALID_ARGUMENT. A code was used, is too old, or was never made for this.
+    /// Example: ResetPassword with the code of a letter from yesterday.
+    CodeInvalid = 54,
+    /// PERMISSION_DENIED. Only a person who has logged in can do this.
+    /// Example: BeginSecondFactor with an API key.
+    PersonRequired = 55,
+    /// PERMISSION_DENIED. The password is not the account's.
+    /// Example: RequestAddressChange with an old password.
+    PasswordWrong = 56,
+    /// ALREADY_EXISTS. Another account has the address.
+    /// Example: ConfirmAddressChange after somebody else signed up with the new address.
+    AddressTaken = 57,
+    /// FAILED_PRECONDITION. The account has a second factor already.
+    /// Example: BeginSecondFactor before RemoveSecondFactor.
+    SecondFactorSet = 58,
+    /// FAILED_PRECONDITION. The account has no second factor.
+    /// Example: ConfirmSecondFactor before BeginSecondFactor.
+    SecondFactorMissing = 59,
+    /// NOT_FOUND. No such invitation of this tenant.
+    /// Example: RevokeInvitation of another tenant's invitation.
+    InvitationNotFound = 60,
+    /// FAILED_PRECONDITION. The tenant has as many open invitations as it can have.
+    /// Example: InviteMember after 200 that nobody accepted.
+    InvitationsFull = 61,
+    /// FAILED_PRECONDITION. An account has the invited address: log in with it, or give its password.
+    /// Example: AcceptInvitation of somebody who signed up before, without a password.
+    AccountExists = 62,
     /// NOT_FOUND. The person is no member of the tenant, whether there is such a person or not.
     /// Example: RemoveMember of somebody of another tenant.
     MemberNotFound = 63,
@@ -4502,6 +5190,16 @@ impl ErrorReason {
             Self::JobRunning => "ERROR_REASON_JOB_RUNNING",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
             Self::HashingBusy => "ERROR_REASON_HASHING_BUSY",
+            Self::SignUpClosed => "ERROR_REASON_SIGN_UP_CLOSED",
+            Self::CodeInvalid => "ERROR_REASON_CODE_INVALID",
+            Self::PersonRequired => "ERROR_REASON_PERSON_REQUIRED",
+            Self::PasswordWrong => "ERROR_REASON_PASSWORD_WRONG",
+            Self::AddressTaken => "ERROR_REASON_ADDRESS_TAKEN",
+            Self::SecondFactorSet => "ERROR_REASON_SECOND_FACTOR_SET",
+            Self::SecondFactorMissing => "ERROR_REASON_SECOND_FACTOR_MISSING",
+            Self::InvitationNotFound => "ERROR_REASON_INVITATION_NOT_FOUND",
+            Self::InvitationsFull => "ERROR_REASON_INVITATIONS_FULL",
+            Self::AccountExists => "ERROR_REASON_ACCOUNT_EXISTS",
             Self::MemberNotFound => "ERROR_REASON_MEMBER_NOT_FOUND",
             Self::RoleNotFound => "ERROR_REASON_ROLE_NOT_FOUND",
             Self::GrantExceedsOwn => "ERROR_REASON_GRANT_EXCEEDS_OWN",
@@ -4554,6 +5252,16 @@ impl ErrorReason {
             "ERROR_REASON_JOB_RUNNING" => Some(Self::JobRunning),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
             "ERROR_REASON_HASHING_BUSY" => Some(Self::HashingBusy),
+            "ERROR_REASON_SIGN_UP_CLOSED" => Some(Self::SignUpClosed),
+            "ERROR_REASON_CODE_INVALID" => Some(Self::CodeInvalid),
+            "ERROR_REASON_PERSON_REQUIRED" => Some(Self::PersonRequired),
+            "ERROR_REASON_PASSWORD_WRONG" => Some(Self::PasswordWrong),
+            "ERROR_REASON_ADDRESS_TAKEN" => Some(Self::AddressTaken),
+            "ERROR_REASON_SECOND_FACTOR_SET" => Some(Self::SecondFactorSet),
+            "ERROR_REASON_SECOND_FACTOR_MISSING" => Some(Self::SecondFactorMissing),
+            "ERROR_REASON_INVITATION_NOT_FOUND" => Some(Self::InvitationNotFound),
+            "ERROR_REASON_INVITATIONS_FULL" => Some(Self::InvitationsFull),
+            "ERROR_REASON_ACCOUNT_EXISTS" => Some(Self::AccountExists),
             "ERROR_REASON_MEMBER_NOT_FOUND" => Some(Self::MemberNotFound),
             "ERROR_REASON_ROLE_NOT_FOUND" => Some(Self::RoleNotFound),
             "ERROR_REASON_GRANT_EXCEEDS_OWN" => Some(Self::GrantExceedsOwn),
