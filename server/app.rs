@@ -134,15 +134,7 @@ impl App {
 
         let notices = Arc::clone(&telling.notices);
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
-        let clean_up = CleanUp {
-            events: Arc::clone(&ledger.events),
-            requests: Arc::clone(&rooms.requests),
-            accounts: Arc::clone(&rooms.accounts),
-            clock: Arc::clone(&clock),
-            retention_days: config.retention.days.get(),
-        };
-        let close_audit = CloseAudit { audit: Arc::clone(&rooms.audit) };
-        let jobs = start_jobs(&documents, clean_up, close_audit, &clock, tasks);
+        let jobs = start_jobs(config, &documents, &ledger, &rooms, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
@@ -228,12 +220,21 @@ impl App {
 
 /// Runs all jobs when they are due.
 fn start_jobs(
+    config: &Config,
     documents: &Arc<dyn Documents>,
-    clean_up: CleanUp,
-    close_audit: CloseAudit,
+    ledger: &Ledger,
+    rooms: &Rooms,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
+    let clean_up = CleanUp {
+        events: Arc::clone(&ledger.events),
+        requests: Arc::clone(&rooms.requests),
+        accounts: Arc::clone(&rooms.accounts),
+        clock: Arc::clone(clock),
+        retention_days: config.retention.days.get(),
+    };
+    let close_audit = CloseAudit { audit: Arc::clone(&rooms.audit) };
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
     let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(close_audit), Arc::new(forget_changes)];
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));

@@ -15,8 +15,7 @@ use crate::store::StoreError;
 use crate::time::{Clock, DAY, HOUR};
 
 /// Deletes events and refusals whose retention is over, requests whose retries are over, and codes that are not good any
-/// more. Sums of usage and wallets stay
-/// for ever.
+/// more. Sums of usage and wallets stay for ever.
 #[derive(Debug)]
 pub struct CleanUp {
     /// The rows of the ledger.

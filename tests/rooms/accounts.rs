@@ -1,6 +1,6 @@
 //! People and their accounts: what happens behind answers that tell nothing, and what a code is good for.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tollgate::fault::{Fault as _, Reason};
 use tollgate::identity::accounts::{AccountsError, Guest, Inviting, SigningUp};
 use tollgate::identity::caller::{Caller, CallerKind};
@@ -12,7 +12,7 @@ use tollgate::mail::letter::{Letter, Subject};
 use tollgate::mail::outbox::Waiting;
 use tollgate::store::Order;
 use tollgate::store::records::{Range, Record, Records};
-use tollgate::time::{DAY, HOUR, MINUTE};
+use tollgate::time::{Clock as _, DAY, HOUR, MINUTE, Timestamp};
 use tollgate_client::v1;
 use uuid::Uuid;
 
@@ -80,6 +80,13 @@ async fn signed_up(rooms: &Rooms, address: &str) -> Caller {
     let members = all::<Member>(rooms, member::USER).await;
     let tenant = members.into_iter().find(|member| member.user == user).expect("a membership").tenant;
     rooms.caller(&tenant, &user).await
+}
+
+/// What an app shows at that moment for a secret in base 32.
+fn code_of(secret: &str, now: Timestamp) -> String {
+    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+    let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    app.generate(u64::try_from(now.seconds()).unwrap()).to_string()
 }
 
 fn why<T: std::fmt::Debug>(refused: Result<T, AccountsError>) -> Reason {
@@ -328,10 +335,29 @@ async fn second_factor_counts_once_a_code_was_shown() {
         why(rooms.accounts.confirm_second_factor(&caller, "000000").await),
         Reason::SecondFactorMissing
     );
-    begin(&caller, PASSWORD).await.unwrap();
+    let setup = begin(&caller, PASSWORD).await.unwrap();
     assert_eq!(why(rooms.accounts.confirm_second_factor(&caller, "").await), Reason::CodeInvalid);
-    let stored = person(&rooms, ADDRESS).await.second_factor.unwrap();
-    assert!(stored.confirmed_at.is_none() && stored.recovery.is_empty());
+    let begun = person(&rooms, ADDRESS).await.second_factor.unwrap();
+    assert!(begun.confirmed_at.is_none() && begun.recovery.is_empty());
+
+    let code = code_of(setup.secret.expose_secret(), rooms.store.time.now());
+    let recovery = rooms.accounts.confirm_second_factor(&caller, &code).await.unwrap();
+    assert_eq!(recovery.len(), 10);
+    assert_eq!(why(begin(&caller, PASSWORD).await), Reason::SecondFactorSet);
+    let kept = serde_json::to_string(&person(&rooms, ADDRESS).await).unwrap();
+    for shown in recovery.iter().chain([&setup.secret]) {
+        assert!(!kept.contains(shown.expose_secret()));
+    }
+    let remove = async |password: &str, code: &str| {
+        rooms.accounts.remove_second_factor(&caller, &secret(password), code).await
+    };
+    let spare = recovery[0].expose_secret();
+    assert_eq!(why(remove(PASSWORD, &code).await), Reason::CodeInvalid, "it was used");
+    assert_eq!(why(remove(OTHER_PASSWORD, spare).await), Reason::PasswordWrong);
+    remove(PASSWORD, spare).await.unwrap();
+    assert_eq!(why(remove(PASSWORD, spare).await), Reason::SecondFactorMissing);
+    let last = letters(&rooms).await;
+    assert!(last.iter().any(|letter| matches!(letter.subject, Subject::SecondFactor { is_on: false, .. })));
 }
 
 #[tokio::test]
