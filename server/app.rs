@@ -273,6 +273,7 @@ impl App {
 
 /// Runs all jobs when they are due.
 fn start_jobs(
+    config: &Config,
     documents: &Arc<dyn Documents>,
     jobs: Vec<Arc<dyn Job>>,
     clock: &Arc<dyn Clock>,

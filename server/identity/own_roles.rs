@@ -281,7 +281,10 @@ fn check(wanted: &Wanted<'_>) -> Result<Permissions, Invalid> {
         match Permission::named(name) {
             Some(permission) if grantable().has(permission) => permissions = permissions.with(permission),
             Some(_) => {
-                wrong(format!("permissions[{place}]"), format!("`{name}` is for no role that a tenant makes"))
+                wrong(
+                    format!("permissions[{place}]"),
+                    format!("`{name}` is for no role that a tenant makes"),
+                );
             }
             None => wrong(format!("permissions[{place}]"), format!("there is no permission `{name}`")),
         }

@@ -21,23 +21,23 @@ fn action(scope: &str, method: &str) -> Action {
 async fn fill(audit: &Audit, scope: &str, entries: usize) {
     for number in 0..entries {
         let note = Note { target: format!("role/{number}"), ..Note::default() };
-        audit.record(action(scope, "CreateRole"), note, Outcome::Done).await.unwrap();
+        audit.record(action(scope, "CreateRole"), note, Outcome::Done).await.expect("an entry is kept");
     }
 }
 
 async fn entry(rooms: &Rooms, number: u64) -> Kept<Entry> {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    entries.get(&Entry::id_of("acme", number)).await.unwrap().expect("an entry")
+    entries.get(&Entry::id_of("acme", number)).await.expect("an answer").expect("an entry")
 }
 
 async fn write(rooms: &Rooms, entry: &Kept<Entry>) {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    assert!(entries.replace(entry).await.unwrap());
+    assert!(entries.replace(entry).await.expect("an answer"));
 }
 
 async fn remove(rooms: &Rooms, number: u64) {
     let entries = Records::<Entry>::new(rooms.store.documents.clone());
-    assert!(entries.delete(&Entry::id_of("acme", number), 1).await.unwrap());
+    assert!(entries.delete(&Entry::id_of("acme", number), 1).await.expect("an answer"));
 }
 
 #[tokio::test]

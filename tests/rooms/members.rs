@@ -15,11 +15,11 @@ const ROLES: [&str; 5] = ["viewer", "billing", "developer", "admin", "owner"];
 
 async fn roster(rooms: &Rooms, tenant: &str) -> Roster {
     let rosters = Records::<Roster>::new(rooms.store.documents.clone());
-    rosters.get(&Roster::id_of(tenant)).await.unwrap().expect("a roster").record
+    rosters.get(&Roster::id_of(tenant)).await.expect("an answer").expect("a roster").record
 }
 
 async fn role_of(rooms: &Rooms, user: &str) -> Option<String> {
-    rooms.members.get("acme", user).await.unwrap().map(|member| member.role)
+    rooms.members.get("acme", user).await.expect("an answer").map(|member| member.role)
 }
 
 #[tokio::test]

@@ -82,9 +82,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let required = match required(request.uri().path()) {
-            None => return Either::Left(self.inner.call(request)),
-            Some(required) => required,
+        let Some(required) = required(request.uri().path()) else {
+            return Either::Left(self.inner.call(request));
         };
         if is_audited(required, request.uri().path()) {
             return Either::Right(Either::Right(Box::pin(self.witness(required, request))));
