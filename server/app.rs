@@ -141,8 +141,8 @@ impl App {
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
-        let Rooms { members, own_roles, users, audit, .. } = rooms;
+        let (auth, admin) = (rooms.auth(&pages), rooms.admin(jobs, &pages));
+        let Rooms { catalogue, directory, keyring, resolver, tenants, requests, audit, .. } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -153,33 +153,16 @@ impl App {
             },
             plans: PlansApi {
                 catalogue,
-                tenants: Arc::clone(&tenants),
+                tenants,
                 directory,
                 wallets: Arc::clone(&ledger.wallets),
-                resolver: Arc::clone(&resolver),
-                requests: Arc::clone(&requests),
-                pages: pages.clone(),
-                clock,
-            },
-            auth: AuthApi {
-                keys,
-                resolver: Arc::clone(&resolver),
-                requests: Arc::clone(&requests),
-                pages: pages.clone(),
-                members: Arc::clone(&members),
-                own_roles,
-                users: Arc::clone(&users),
-            },
-            admin: AdminApi {
-                tenants,
-                jobs,
+                resolver,
                 requests,
                 pages,
-                members,
-                users,
-                audit: Arc::clone(&audit),
-                resolver,
+                clock,
             },
+            auth,
+            admin,
             audit,
             limits: config.limits,
             ledger,
