@@ -197,7 +197,7 @@ impl App {
             },
             plans: PlansApi {
                 catalogue,
-                tenants: Arc::clone(&tenants),
+                tenants,
                 directory,
                 wallets: Arc::clone(&ledger.wallets),
                 resolver: Arc::clone(&resolver),
@@ -229,6 +229,8 @@ impl App {
                 resolver,
                 signing_keys,
             },
+            auth,
+            admin,
             audit,
             limits: config.limits,
             ledger,

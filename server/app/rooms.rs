@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::api::admin::AdminApi;
+use crate::api::auth::AuthApi;
+use crate::api::page::Pages;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
 use crate::config::{AccountsConfig, Config};
@@ -21,6 +24,7 @@ use crate::identity::signing_keys::SigningKeys;
 use crate::identity::tenants::Tenants;
 use crate::identity::token::{Terms, Tokens};
 use crate::identity::user::User;
+use crate::jobs::runner::Runner;
 use crate::ledger::notices::Notices;
 use crate::mail::outbox::Outbox;
 use crate::plans::catalogue::Catalogue;
@@ -132,6 +136,33 @@ impl Rooms {
             roles,
             signing_keys,
         })
+    }
+
+    /// `AuthService` over them.
+    pub(super) fn auth(&self, pages: &Pages) -> AuthApi {
+        AuthApi {
+            keys: Arc::clone(&self.keys),
+            resolver: Arc::clone(&self.resolver),
+            requests: Arc::clone(&self.requests),
+            pages: pages.clone(),
+            members: Arc::clone(&self.members),
+            own_roles: Arc::clone(&self.own_roles),
+            users: Arc::clone(&self.users),
+        }
+    }
+
+    /// `AdminService` over them.
+    pub(super) fn admin(&self, jobs: Arc<Runner>, pages: &Pages) -> AdminApi {
+        AdminApi {
+            tenants: Arc::clone(&self.tenants),
+            jobs,
+            requests: Arc::clone(&self.requests),
+            pages: pages.clone(),
+            members: Arc::clone(&self.members),
+            users: Arc::clone(&self.users),
+            audit: Arc::clone(&self.audit),
+            resolver: Arc::clone(&self.resolver),
+        }
     }
 }
 
