@@ -2,6 +2,7 @@
 
 mod backends;
 mod broker;
+mod post;
 mod rooms;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
+use crate::mail::outbox::Outbox;
 use crate::store::changes::Teller;
 use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
@@ -44,6 +46,7 @@ use tower::Layer as _;
 
 pub use backends::Incomplete;
 use broker::Telling;
+pub use post::MailError;
 use rooms::Rooms;
 
 /// The secrets of an installation.
@@ -62,6 +65,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Who is asking.
     pub keyring: Arc<Keyring>,
+    /// Letters that are not sent yet.
+    pub outbox: Arc<Outbox>,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -104,6 +109,9 @@ pub enum StartError {
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
+    /// Letters cannot be sent as it is configured.
+    #[error(transparent)]
+    Mail(#[from] MailError),
 }
 
 impl App {
@@ -118,6 +126,7 @@ impl App {
         let stores = backends::stores(config, directory).await?;
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
+        let outbox = post::begin(&config.mail, directory, &documents, &clock, tasks)?;
         let feed = Arc::new(Feed::default());
         let counters = backends::counters(config, Arc::clone(&clock), tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
@@ -161,6 +170,7 @@ impl App {
             limits: config.limits,
             ledger,
             keyring,
+            outbox,
             feed,
             door,
         })

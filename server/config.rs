@@ -8,6 +8,7 @@ mod data;
 mod http;
 mod limits;
 mod log;
+mod mail;
 mod mongodb;
 mod mqtt;
 mod operator;
@@ -30,6 +31,7 @@ pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
+pub use crate::config::mail::{MailConfig, MailUrl, StartTls};
 pub use crate::config::mongodb::MongoConfig;
 pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
@@ -61,6 +63,7 @@ const SECTIONS: [&str; 15] = [
     "traces",
     "mongodb",
     "redis",
+    "mail",
 ];
 
 /// Variables of our clients, which may stand in the same environment.
@@ -106,6 +109,8 @@ pub struct Config {
     pub mongodb: MongoConfig,
     /// Where several servers keep their counters.
     pub redis: RedisConfig,
+    /// Who takes the letters to people.
+    pub mail: MailConfig,
 }
 
 impl Config {
@@ -138,6 +143,7 @@ impl Config {
             traces: section(&mut sections, "traces")?,
             mongodb: section(&mut sections, "mongodb")?,
             redis: section(&mut sections, "redis")?,
+            mail: section(&mut sections, "mail")?,
         })
     }
 }
@@ -320,6 +326,22 @@ mod tests {
         assert_eq!((FailPolicy::Closed, 50), (config.redis.credits_fail, config.redis.timeout_ms.get()));
         assert!(!format!("{config:?}").contains("s3cret"));
         refused("[redis]\nlimits_fail = \"shut\"", &[], "shut");
+    }
+
+    #[test]
+    fn password_of_the_mail_server_is_never_said() {
+        let file =
+            "[mail]\nurl = \"smtp://mail.example.com\"\nusername = \"tollgate\"\npassword = \"s3cret\"";
+        let config = read(file, &[("TOLLGATE_MAIL_FROM", "no-reply@example.com")]).unwrap();
+        assert_eq!("no-reply@example.com", config.mail.from.as_ref().unwrap().as_str());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        refused("[mail]\nurl = \"smtp://me:s3cret@mail.example.com\"", &[], "`url` must be");
+        refused("[mail]\nfrom = \"a@example.com, b@example.com\"", &[], "`from` is not one address");
+        refused("[mail]\nfrom = \"Tollgate <a@example.com>\"", &[], "`from` is not one address");
+        refused("[mail]\nlink_base = \"app.example.com\"", &[], "`link_base` must be");
+        refused("[mail]\nstarttls = \"maybe\"", &[], "maybe");
+        refused("[mail]\ntimeout_seconds = 121", &[], "`timeout_seconds` is 121");
+        refused("", &[("TOLLGATE_MAIL_LETTERS_PER_MINUTE", "0")], "`letters_per_minute` is 0");
     }
 
     #[test]

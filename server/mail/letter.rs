@@ -104,6 +104,23 @@ impl Subject {
             Self::SessionStolen { .. } => "session_stolen",
         }
     }
+
+    /// Its code, and until when that is good.
+    #[must_use]
+    pub fn code(&self) -> Option<(&str, Timestamp)> {
+        match self {
+            Self::ConfirmAddress { code, until }
+            | Self::ResetPassword { code, until }
+            | Self::ChangeAddress { code, until }
+            | Self::Invitation { code, until, .. }
+            | Self::Locked { code, until } => Some((code, *until)),
+            Self::AccountExists
+            | Self::PasswordChanged { .. }
+            | Self::AddressChanged { .. }
+            | Self::SecondFactor { .. }
+            | Self::SessionStolen { .. } => None,
+        }
+    }
 }
 
 /// A log has no codes.

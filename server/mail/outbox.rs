@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::mail::letter::Letter;
-use crate::store::records::{Record, Records};
-use crate::store::{Documents, StoreError};
-use crate::time::{Clock, Timestamp};
+use crate::store::records::{Kept, Range, Record, Records};
+use crate::store::{Documents, Order, StoreError};
+use crate::time::{Clock, MINUTE, Timestamp};
 
 /// The index of letters by when they are due.
 const DUE: &str = "due";
+/// How long a letter is left to whoever took it to send it: longer than any sending takes. Who ended meanwhile has it sent
+/// again by another.
+const TAKEN: i64 = 5 * MINUTE;
 
 /// A letter that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,20 +47,80 @@ impl Record for Waiting {
 #[derive(Debug)]
 pub struct Outbox {
     letters: Records<Waiting>,
+    posted: Notify,
     clock: Arc<dyn Clock>,
 }
 
+/// A letter that is this server's to send, for some minutes.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    kept: Kept<Waiting>,
+}
+
+impl Taken {
+    /// The letter. This try is counted.
+    #[must_use]
+    pub const fn waiting(&self) -> &Waiting {
+        &self.kept.record
+    }
+}
+
 impl Outbox {
-    /// The outbox of a store.
+    /// The outbox of a store. A server has one, so that what is posted is sent at once.
     #[must_use]
     pub fn new(documents: &Arc<dyn Documents>, clock: Arc<dyn Clock>) -> Self {
-        Self { letters: Records::new(Arc::clone(documents)), clock }
+        Self { letters: Records::new(Arc::clone(documents)), posted: Notify::new(), clock }
     }
 
     /// Keeps a letter, to be sent soon. The same id again is the same letter, while it waits.
     pub async fn post(&self, id: &str, letter: Letter) -> Result<(), StoreError> {
         let now = self.clock.now();
         let waiting = Waiting { id: id.to_owned(), letter, written_at: now, due_at: now, tries: 0 };
-        self.letters.insert(&waiting).await.map(|_| ())
+        self.letters.insert(&waiting).await?;
+        self.posted.notify_one();
+        Ok(())
+    }
+
+    /// Returns when a letter was posted here since it was last asked.
+    pub async fn posted(&self) {
+        self.posted.notified().await;
+    }
+
+    /// The ids of at most `limit` letters that are due, those that wait longest first.
+    pub async fn due(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let range = Range { index: DUE, prefix: "", order: Order::Ascending, after: None };
+        let page = self.letters.page(range, limit).await?;
+        let now = self.clock.now();
+        let due = page.records.into_iter().filter(|waiting| waiting.due_at <= now);
+        Ok(due.map(|waiting| waiting.id).collect())
+    }
+
+    /// Takes a letter for this server to send. `None`: another has it, or it is not due any more.
+    pub async fn take(&self, id: &str) -> Result<Option<Taken>, StoreError> {
+        let now = self.clock.now();
+        let Some(mut kept) = self.letters.get(id).await? else { return Ok(None) };
+        if kept.record.due_at > now {
+            return Ok(None);
+        }
+        kept.record.tries = kept.record.tries.saturating_add(1);
+        kept.record.due_at = now.plus(TAKEN);
+        if !self.letters.replace(&kept).await? {
+            return Ok(None);
+        }
+        kept.revision = kept.revision.saturating_add(1);
+        Ok(Some(Taken { kept }))
+    }
+
+    /// Puts a letter back, to be tried at that moment.
+    pub async fn put_back(&self, taken: Taken, due_at: Timestamp) -> Result<(), StoreError> {
+        let mut kept = taken.kept;
+        kept.record.due_at = due_at;
+        // Where it has changed it took longer than it was left to us, and another sees to it.
+        self.letters.replace(&kept).await.map(|_| ())
+    }
+
+    /// Removes a letter, and its code with it.
+    pub async fn remove(&self, taken: &Taken) -> Result<(), StoreError> {
+        self.letters.delete(&taken.kept.record.id, taken.kept.revision).await.map(|_| ())
     }
 }

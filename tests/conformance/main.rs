@@ -5,5 +5,6 @@ mod counters;
 mod documents;
 mod events;
 mod journal;
+mod mailer;
 mod mongo;
 mod rollups;

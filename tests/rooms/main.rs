@@ -6,6 +6,7 @@ mod credentials;
 mod door;
 mod jobs;
 mod keys;
+mod letters;
 mod outbox;
 mod requests;
 mod roles;

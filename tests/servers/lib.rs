@@ -14,9 +14,11 @@ mod port;
 mod process;
 mod redis;
 mod resp;
+mod smtp;
 mod toxiproxy;
 
 pub use ferretdb::FerretDb;
 pub use mosquitto::{Mosquitto, MosquittoConfig};
 pub use redis::Redis;
+pub use smtp::{Received, Smtp, SmtpConfig, SmtpTls};
 pub use toxiproxy::{Proxy, Stream, Toxiproxy};
