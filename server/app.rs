@@ -31,8 +31,10 @@ use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
+use crate::identity::lockout::Lockout;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::forget_changes::ForgetChanges;
+use crate::jobs::forget_locks::ForgetLocks;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
@@ -67,6 +69,8 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     /// Letters that are not sent yet.
     pub outbox: Arc<Outbox>,
+    /// Which tries to log in are looked at.
+    pub lockout: Arc<Lockout>,
     feed: Arc<Feed>,
     door: Door,
     edge: Edge,
@@ -127,6 +131,14 @@ impl App {
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
         let outbox = post::begin(&config.mail, directory, &documents, &clock, tasks)?;
+        let lockout = Arc::new(Lockout::new(
+            &documents,
+            backends::failures(config, tasks).await?,
+            Arc::clone(&outbox),
+            &secrets.pepper,
+            Arc::clone(&clock),
+            tasks,
+        ));
         let feed = Arc::new(Feed::default());
         let counters = backends::counters(config, Arc::clone(&clock), tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
@@ -142,7 +154,8 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let jobs = start_jobs(&documents, clean_up, &clock, tasks);
+        let forget_locks = ForgetLocks { lockout: Arc::clone(&lockout) };
+        let jobs = start_jobs(&documents, clean_up, forget_locks, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
@@ -171,6 +184,7 @@ impl App {
             ledger,
             keyring,
             outbox,
+            lockout,
             feed,
             door,
         })
@@ -210,11 +224,12 @@ impl App {
 fn start_jobs(
     documents: &Arc<dyn Documents>,
     clean_up: CleanUp,
+    forget_locks: ForgetLocks,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes)];
+    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes), Arc::new(forget_locks)];
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

@@ -9,6 +9,7 @@ pub mod hearing;
 pub mod installation;
 pub mod keyring;
 pub mod keys;
+pub mod lockout;
 pub mod member;
 pub mod password;
 pub mod permission;

@@ -2,6 +2,7 @@
 
 pub mod clean_up;
 pub mod forget_changes;
+pub mod forget_locks;
 pub mod pieces;
 pub mod record;
 pub mod runner;

@@ -6,6 +6,7 @@
 mod ask;
 pub mod counters;
 mod error;
+pub mod failures;
 mod link;
 mod look;
 mod nodes;

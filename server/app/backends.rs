@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::adapters::guarded::GuardedCounters;
 use crate::adapters::memory::counters::MemoryCounters;
+use crate::adapters::memory::failures::MemoryFailures;
 use crate::adapters::mongo;
 use crate::adapters::mongo::connect::{ConnectError, MongoStore};
 use crate::adapters::mongo::documents::MongoDocuments;
@@ -18,6 +19,7 @@ use crate::adapters::mongo::journal::MongoJournal;
 use crate::adapters::mongo::rollups::MongoRollups;
 use crate::adapters::redis::RedisError;
 use crate::adapters::redis::counters::{RedisCounters, Settings};
+use crate::adapters::redis::failures::RedisFailures;
 use crate::adapters::spool::FileSpool;
 use crate::adapters::sqlite;
 use crate::adapters::sqlite::documents::SqliteDocuments;
@@ -25,9 +27,10 @@ use crate::adapters::sqlite::events::SqliteEvents;
 use crate::adapters::sqlite::journal::SqliteJournal;
 use crate::adapters::sqlite::rollups::SqliteRollups;
 use crate::app::StartError;
-use crate::config::{Config, MongoConfig};
+use crate::config::{Config, MongoConfig, RedisConfig};
 use crate::gate::counters::Counters;
 use crate::gate::fallback::Fallback;
+use crate::identity::lockout::failures::Failures;
 use crate::ledger::works::Stores;
 use crate::store::Documents;
 use crate::tasks::Tasks;
@@ -92,18 +95,32 @@ fn mongo_settings(config: &MongoConfig) -> mongo::settings::Settings {
     }
 }
 
+/// Opens the counts of failed logins: this process's own, or those in Redis.
+pub(super) async fn failures(config: &Config, tasks: &Tasks) -> Result<Arc<dyn Failures>, StartError> {
+    let Some(settings) = redis_settings(&config.redis) else {
+        return Ok(Arc::new(MemoryFailures::default()));
+    };
+    let connect = || RedisFailures::connect(&settings, tasks);
+    Ok(Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?))
+}
+
+fn redis_settings(config: &RedisConfig) -> Option<Settings> {
+    Some(Settings {
+        url: config.url.clone()?,
+        ca_file: config.ca_file.clone(),
+        timeout: config.timeout(),
+        connect_timeout: config.connect_timeout(),
+    })
+}
+
 /// Opens the counters: this process's own, or Redis, with what decides while that is away.
 pub(super) async fn counters(
     config: &Config,
     clock: Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Result<Arc<dyn Counters>, StartError> {
-    let Some(url) = &config.redis.url else { return Ok(Arc::new(MemoryCounters::new(clock))) };
-    let settings = Settings {
-        url: url.clone(),
-        ca_file: config.redis.ca_file.clone(),
-        timeout: config.redis.timeout(),
-        connect_timeout: config.redis.connect_timeout(),
+    let Some(settings) = redis_settings(&config.redis) else {
+        return Ok(Arc::new(MemoryCounters::new(clock)));
     };
     let connect = || RedisCounters::connect(&settings, Arc::clone(&clock), tasks);
     let redis = Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?);

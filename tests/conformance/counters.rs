@@ -5,7 +5,7 @@ mod chance;
 mod charge;
 mod members;
 mod race;
-mod redis;
+pub(crate) mod redis;
 mod reservation;
 mod upkeep;
 

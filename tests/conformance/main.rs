@@ -4,6 +4,7 @@ mod backends;
 mod counters;
 mod documents;
 mod events;
+mod failures;
 mod journal;
 mod mailer;
 mod mongo;

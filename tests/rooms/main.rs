@@ -7,6 +7,7 @@ mod door;
 mod jobs;
 mod keys;
 mod letters;
+mod lockout;
 mod outbox;
 mod requests;
 mod roles;

@@ -13,6 +13,7 @@ macro_rules! script {
 static DECIDE: LazyLock<Script> = script!("prelude.lua", "credits.lua", "windows.lua", "decide.lua");
 static EXTEND: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "extend.lua");
 static END: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "end.lua");
+static FAILURES: LazyLock<Script> = script!("failures.lua");
 static UPKEEP: LazyLock<Script> = script!("prelude.lua", "credits.lua", "hold.lua", "upkeep.lua");
 
 /// One of the scripts.
@@ -26,11 +27,13 @@ pub(super) enum Kind {
     End,
     /// `upkeep.lua`
     Upkeep,
+    /// `failures.lua`
+    Failures,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Decide, Self::Extend, Self::End, Self::Upkeep];
+    pub(super) const ALL: [Self; 5] = [Self::Decide, Self::Extend, Self::End, Self::Upkeep, Self::Failures];
 
     /// Its text, and the hash that a server knows it by.
     pub(super) fn script(self) -> &'static Script {
@@ -39,6 +42,7 @@ impl Kind {
             Self::Extend => &EXTEND,
             Self::End => &END,
             Self::Upkeep => &UPKEEP,
+            Self::Failures => &FAILURES,
         }
     }
 }

@@ -26,12 +26,12 @@ static SERVERS: LazyLock<Vec<(&'static str, Redis)>> = LazyLock::new(|| {
 });
 
 /// The servers that this machine has; it prints which it has not. They end with the process.
-pub(super) fn servers() -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn servers() -> impl Iterator<Item = (&'static str, String)> {
     SERVERS.iter().map(|(name, server)| (*name, server.url()))
 }
 
 /// How a test reaches a server.
-pub(super) fn settings(url: String) -> Settings {
+pub(crate) fn settings(url: String) -> Settings {
     Settings { url: SecretString::from(url), ca_file: None, timeout: PATIENCE, connect_timeout: PATIENCE }
 }
 
