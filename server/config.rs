@@ -47,7 +47,7 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 15] = [
+const SECTIONS: &[&str] = &[
     "server",
     "tls",
     "data",
