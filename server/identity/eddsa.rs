@@ -9,8 +9,8 @@ use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use signature::{Error, Signer, Verifier};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: signer,
-    verifier_factory: verifier,
+    signer_factory: |algorithm, key| signer(*algorithm, key),
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
     // They are for reading keys out of other formats, which nothing here does.
     key_utils: KeyUtils::new_unimplemented(),
 };
@@ -25,14 +25,14 @@ struct Ed25519Signer(Ed25519KeyPair);
 
 struct Ed25519Verifier(UnparsedPublicKey<Vec<u8>>);
 
-fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    only_eddsa(*algorithm, key.family())?;
+fn signer(algorithm: Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    only_eddsa(algorithm, key.family())?;
     let pair = Ed25519KeyPair::from_pkcs8(key.as_bytes()).map_err(|_| ErrorKind::InvalidEddsaKey)?;
     Ok(Box::new(Ed25519Signer(pair)))
 }
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    only_eddsa(*algorithm, key.family())?;
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    only_eddsa(algorithm, key.family())?;
     let key = UnparsedPublicKey::new(&ED25519, key.try_get_as_bytes()?.to_vec());
     Ok(Box::new(Ed25519Verifier(key)))
 }
@@ -94,7 +94,7 @@ mod tests {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8()).unwrap();
         assert_eq!(pair.public_key().as_ref(), bytes(PUBLIC));
         assert_eq!(pair.sign(b"").as_ref(), bytes(SIGNATURE));
-        let verifier = verifier(&Algorithm::EdDSA, &DecodingKey::from_ed_der(&bytes(PUBLIC))).unwrap();
+        let verifier = verifier(Algorithm::EdDSA, &DecodingKey::from_ed_der(&bytes(PUBLIC))).unwrap();
         assert!(verifier.verify(b"", &bytes(SIGNATURE)).is_ok());
         assert!(verifier.verify(b"x", &bytes(SIGNATURE)).is_err());
     }

@@ -3,8 +3,6 @@
 //! A token is good by its signature, for minutes; whoever lets its bearer in looks besides whether the session or the key
 //! behind it goes on. It is read strictly (RFC 8725): one algorithm, one spelling, and for each purpose a type of its own.
 
-#[cfg(test)]
-mod attacks;
 mod claims;
 mod invalid;
 mod strict;

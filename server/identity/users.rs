@@ -53,7 +53,7 @@ pub enum Moving {
     /// The person has it; how the person was before.
     Moved {
         /// Before.
-        from: User,
+        from: Box<User>,
     },
     /// Somebody else has it.
     AddressTaken,
@@ -120,7 +120,7 @@ impl Users {
             let Some(mut kept) = self.users.get(id).await?.filter(|kept| still(&kept.record)) else {
                 return Ok(Moving::Otherwise);
             };
-            let from = kept.record.clone();
+            let from = Box::new(kept.record.clone());
             kept.record.address = address.clone();
             kept.record.confirmed_at = Some(self.clock.now());
             if self.users.replace(&kept).await? {

@@ -235,7 +235,7 @@ impl Accounts {
             user.confirmed_at.get_or_insert(now);
             Ok::<_, StoreError>(if was_confirmed { Change::None } else { Change::Keep })
         });
-        Ok(confirmed.await?.ok_or(AccountsError::CodeInvalid)?)
+        confirmed.await?.ok_or(AccountsError::CodeInvalid)
     }
 
     /// A new account for the invited address.

@@ -77,7 +77,7 @@ impl LockLetters {
             Ok(true) => info!(user = owner.id, "user `{}` is told that tries to log in wait", owner.id),
             Ok(false) => {}
             Err(error) => {
-                warn!(user = owner.id, error = %error, "user `{}` is not told of a lock: {error}", owner.id)
+                warn!(user = owner.id, error = %error, "user `{}` is not told of a lock: {error}", owner.id);
             }
         }
     }

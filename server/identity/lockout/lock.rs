@@ -80,13 +80,13 @@ impl Locks {
         let Some(before) = before else {
             let inserted = self.locks.insert(&next).await?;
             return Ok(
-                (inserted == Inserted::Yes).then(|| Taken { kept: Kept { record: next, revision: 1 } })
+                (inserted == Inserted::Yes).then_some(Taken { kept: Kept { record: next, revision: 1 } })
             );
         };
         let kept = Kept { record: next, revision: before.revision };
         let is_taken = self.locks.replace(&kept).await?;
         let revision = before.revision.saturating_add(1);
-        Ok(is_taken.then(|| Taken { kept: Kept { revision, ..kept } }))
+        Ok(is_taken.then_some(Taken { kept: Kept { revision, ..kept } }))
     }
 
     /// Opens a lock, unless another try has left it otherwise since.
