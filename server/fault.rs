@@ -46,6 +46,8 @@ pub enum Reason {
     Unsupported,
     MessageTooLarge,
     HashingBusy,
+    ApiKeyRestricted,
+    ApiKeyEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -88,7 +90,7 @@ impl Reason {
             | Self::CredentialRevoked
             | Self::CredentialExpired
             | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden => Kind::Denied,
+            Self::PermissionMissing | Self::TenantForbidden | Self::ApiKeyRestricted => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -106,7 +108,8 @@ impl Reason {
             | Self::ReservationReleased
             | Self::ReservationExpired
             | Self::SettlementAboveHold
-            | Self::JobRunning => Kind::Precondition,
+            | Self::JobRunning
+            | Self::ApiKeyEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

@@ -11,7 +11,7 @@ pub(super) mod received;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ async fn accept(listener: &TcpListener, door: &Arc<Door>, connections: &Tasks) -
             }
         };
         match places.take(peer.ip()) {
-            Ok(place) => connections.spawn(Arc::clone(door).attend(stream, place)),
+            Ok(place) => connections.spawn(Arc::clone(door).attend(stream, peer.ip(), place)),
             Err(full) => refused(full.reason(), &full),
         }
     }
@@ -144,7 +144,7 @@ struct Door {
 
 impl Door {
     /// One connection, from its first byte to its last.
-    async fn attend(self: Arc<Self>, stream: TcpStream, place: Place) {
+    async fn attend(self: Arc<Self>, stream: TcpStream, peer: IpAddr, place: Place) {
         let opened = tokio::time::timeout(self.limits.opening_patience(), self.open(stream));
         let stream = match self.ending.run_until_cancelled(opened).await {
             Some(Ok(Ok(stream))) => stream,
@@ -156,7 +156,7 @@ impl Door {
         let life = Arc::new(Life::of(&self.cut));
         let (unread, remains) = unread();
         let owed = Owed::default();
-        let link = Link { unread, owed: owed.clone() };
+        let link = Link { unread, owed: owed.clone(), peer };
         let connection = Connection::new(stream, Arc::clone(&life), link, place);
         let watching = async {
             tokio::join!(self.greet(&life), self.collect(&life, &owed), remains.read());
@@ -222,6 +222,11 @@ impl Door {
 fn refused(reason: &'static str, why: &dyn Display) {
     counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(1);
     debug!("a connection was closed: {why}");
+}
+
+/// The address that a call comes from; `None`: it did not come through the port.
+pub(super) fn peer(extensions: &::http::Extensions) -> Option<IpAddr> {
+    extensions.get::<Link>().map(|link| link.peer)
 }
 
 /// How the port ended.

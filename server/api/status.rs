@@ -196,6 +196,8 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::JobNotFound => ErrorReason::JobNotFound,
         Reason::JobRunning => ErrorReason::JobRunning,
         Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
+        Reason::ApiKeyRestricted => ErrorReason::ApiKeyRestricted,
+        Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
     }
 }
 
@@ -254,6 +256,8 @@ mod tests {
             ErrorReason::JobNotFound => Reason::JobNotFound,
             ErrorReason::JobRunning => Reason::JobRunning,
             ErrorReason::MessageTooLarge => Reason::MessageTooLarge,
+            ErrorReason::ApiKeyRestricted => Reason::ApiKeyRestricted,
+            ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
         })
     }
 

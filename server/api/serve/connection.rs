@@ -1,6 +1,7 @@
 //! One connection: plain or under TLS, cut from outside where its client does not end it.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -41,6 +42,8 @@ impl Life {
 pub(in crate::api) struct Link {
     pub(in crate::api) unread: Unread,
     pub(in crate::api) owed: Owed,
+    /// Who is at the other end.
+    pub(in crate::api) peer: IpAddr,
 }
 
 /// The bytes of a connection.
