@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
+mod accounts;
 mod attacks;
 mod away;
 mod bad_input;

@@ -1,0 +1,3 @@
+//! Who may enter, and how far.
+
+mod keys;
