@@ -28,9 +28,11 @@ use crate::api::rpc::plans_service_server::PlansServiceServer;
 use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
+use crate::identity::holdings::Holdings;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
+use crate::jobs::end_tenants::EndTenants;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
@@ -133,7 +135,9 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let jobs = start_jobs(&documents, clean_up, &clock, tasks);
+        let holdings = Holdings::new(&documents);
+        let end_tenants = EndTenants { tenants: Arc::clone(&rooms.tenants), holdings: holdings.clone() };
+        let jobs = start_jobs(&documents, vec![Arc::new(clean_up), Arc::new(end_tenants)], &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
@@ -156,8 +160,13 @@ impl App {
                 pages: pages.clone(),
                 clock,
             },
-            auth: AuthApi { keys, resolver, requests: Arc::clone(&requests), pages: pages.clone() },
-            admin: AdminApi { tenants, jobs, requests, pages },
+            auth: AuthApi {
+                keys,
+                resolver: Arc::clone(&resolver),
+                requests: Arc::clone(&requests),
+                pages: pages.clone(),
+            },
+            admin: AdminApi { tenants, jobs, requests, pages, resolver, holdings },
             limits: config.limits,
             ledger,
             keyring,
@@ -199,12 +208,12 @@ impl App {
 /// Runs all jobs when they are due.
 fn start_jobs(
     documents: &Arc<dyn Documents>,
-    clean_up: CleanUp,
+    mut jobs: Vec<Arc<dyn Job>>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(forget_changes)];
+    jobs.push(Arc::new(forget_changes));
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

@@ -48,6 +48,8 @@ pub enum Reason {
     HashingBusy,
     ApiKeyRestricted,
     ApiKeyEnded,
+    TenantDeleted,
+    TenantEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -90,7 +92,10 @@ impl Reason {
             | Self::CredentialRevoked
             | Self::CredentialExpired
             | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden | Self::ApiKeyRestricted => Kind::Denied,
+            Self::PermissionMissing
+            | Self::TenantForbidden
+            | Self::ApiKeyRestricted
+            | Self::TenantDeleted => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -109,7 +114,8 @@ impl Reason {
             | Self::ReservationExpired
             | Self::SettlementAboveHold
             | Self::JobRunning
-            | Self::ApiKeyEnded => Kind::Precondition,
+            | Self::ApiKeyEnded
+            | Self::TenantEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

@@ -1,6 +1,7 @@
 //! What no request waits for. Each job may run twice safely, also at once; one server at a time runs it.
 
 pub mod clean_up;
+pub mod end_tenants;
 pub mod forget_changes;
 pub mod pieces;
 pub mod record;

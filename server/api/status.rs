@@ -198,6 +198,8 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
         Reason::ApiKeyRestricted => ErrorReason::ApiKeyRestricted,
         Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
+        Reason::TenantDeleted => ErrorReason::TenantDeleted,
+        Reason::TenantEnded => ErrorReason::TenantEnded,
     }
 }
 
@@ -258,6 +260,8 @@ mod tests {
             ErrorReason::MessageTooLarge => Reason::MessageTooLarge,
             ErrorReason::ApiKeyRestricted => Reason::ApiKeyRestricted,
             ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
+            ErrorReason::TenantDeleted => Reason::TenantDeleted,
+            ErrorReason::TenantEnded => Reason::TenantEnded,
         })
     }
 

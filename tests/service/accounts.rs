@@ -1,3 +1,4 @@
 //! Who may enter, and how far.
 
 mod keys;
+mod tenants;
