@@ -203,6 +203,7 @@ const fn error_name(error: &ResolveError) -> &'static str {
     match error {
         ResolveError::Forbidden(_) => "Forbidden",
         ResolveError::NotFound(_) => "NotFound",
+        ResolveError::Deleted(_) => "Deleted",
         ResolveError::PermissionMissing(_) => "PermissionMissing",
         ResolveError::Invalid(_) => "Invalid",
         ResolveError::Store(_) => "Store",

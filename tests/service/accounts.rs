@@ -1,4 +1,5 @@
 //! Who may enter, and how far.
 
+mod command;
 mod keys;
 mod tenants;
