@@ -32,12 +32,14 @@ use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::audit::Audit;
 use crate::identity::hasher::HasherError;
+use crate::identity::holdings::Holdings;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::identity::lockout::Lockout;
 use crate::identity::token::Tokens;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::close_audit::CloseAudit;
+use crate::jobs::end_tenants::EndTenants;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::forget_locks::ForgetLocks;
 use crate::jobs::rotate_signing_keys::RotateSigningKeys;
@@ -122,9 +124,6 @@ pub enum StartError {
     /// The ledger cannot be recovered.
     #[error(transparent)]
     Ledger(#[from] works::OpenError),
-    /// Passwords cannot be hashed as it is configured.
-    #[error(transparent)]
-    Hasher(#[from] HasherError),
     /// The broker cannot be used as it is configured.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -172,8 +171,11 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
+        let holdings = Holdings::new(&documents);
+        let end_tenants = EndTenants { tenants: Arc::clone(&rooms.tenants), holdings: holdings.clone() };
         let jobs: Vec<Arc<dyn Job>> = vec![
             Arc::new(clean_up),
+            Arc::new(end_tenants),
             Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
             Arc::new(RotateSigningKeys { signing_keys: Arc::clone(&rooms.signing_keys) }),
             Arc::new(ForgetLocks { lockout: Arc::clone(&lockout) }),
@@ -183,8 +185,8 @@ impl App {
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let Rooms { catalogue, directory, keyring, resolver, tenants, keys, requests, .. } = rooms;
-        let Rooms { members, own_roles, users, audit, accounts, .. } = rooms;
+        let (auth, admin) = (rooms.auth(people, &pages), rooms.admin(jobs, holdings, &pages));
+        let Rooms { catalogue, directory, keyring, resolver, tenants, requests, audit, .. } = rooms;
         let (signing_keys, tokens) = (rooms.signing_keys, rooms.tokens);
         Ok(Self {
             edge: Edge {
@@ -193,41 +195,17 @@ impl App {
                 clock: Arc::clone(&clock),
                 reset_format: config.http.reset_format,
                 body_bytes_max: bytes(config.limits.http_body_bytes),
-                signing_keys: Arc::clone(&signing_keys),
+                signing_keys,
             },
             plans: PlansApi {
                 catalogue,
                 tenants,
                 directory,
                 wallets: Arc::clone(&ledger.wallets),
-                resolver: Arc::clone(&resolver),
-                requests: Arc::clone(&requests),
-                pages: pages.clone(),
-                clock,
-            },
-            auth: AuthApi {
-                keys,
-                resolver: Arc::clone(&resolver),
-                requests: Arc::clone(&requests),
-                pages: pages.clone(),
-                members: Arc::clone(&members),
-                own_roles,
-                users: Arc::clone(&users),
-                signing_keys: Arc::clone(&signing_keys),
-                people,
-                accounts,
-                keyring: Arc::clone(&keyring),
-            },
-            admin: AdminApi {
-                tenants,
-                jobs,
+                resolver,
                 requests,
                 pages,
-                members,
-                users,
-                audit: Arc::clone(&audit),
-                resolver,
-                signing_keys,
+                clock,
             },
             auth,
             admin,
@@ -275,7 +253,6 @@ impl App {
 
 /// Runs all jobs when they are due.
 fn start_jobs(
-    config: &Config,
     documents: &Arc<dyn Documents>,
     jobs: Vec<Arc<dyn Job>>,
     clock: &Arc<dyn Clock>,

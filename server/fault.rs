@@ -68,6 +68,10 @@ pub enum Reason {
     RefreshTokenInvalid,
     SessionNotFound,
     SessionRequired,
+    ApiKeyRestricted,
+    ApiKeyEnded,
+    TenantDeleted,
+    TenantEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -118,7 +122,9 @@ impl Reason {
             | Self::TenantForbidden
             | Self::GrantExceedsOwn
             | Self::PasswordWrong
-            | Self::SessionRequired => Kind::Denied,
+            | Self::SessionRequired
+            | Self::ApiKeyRestricted
+            | Self::TenantDeleted => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -152,6 +158,7 @@ impl Reason {
             | Self::RoleInUse
             | Self::RosterFull
             | Self::SecondFactorRequired => Kind::Precondition,
+            Self::ApiKeyEnded | Self::TenantEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy | Self::LoginLocked => Kind::Exhausted,
             Self::DecisionAbandoned

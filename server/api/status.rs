@@ -218,6 +218,10 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
         Reason::SessionNotFound => ErrorReason::SessionNotFound,
         Reason::SessionRequired => ErrorReason::SessionRequired,
+        Reason::ApiKeyRestricted => ErrorReason::ApiKeyRestricted,
+        Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
+        Reason::TenantDeleted => ErrorReason::TenantDeleted,
+        Reason::TenantEnded => ErrorReason::TenantEnded,
     }
 }
 
@@ -298,6 +302,10 @@ mod tests {
             ErrorReason::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
             ErrorReason::SessionNotFound => Reason::SessionNotFound,
             ErrorReason::SessionRequired => Reason::SessionRequired,
+            ErrorReason::ApiKeyRestricted => Reason::ApiKeyRestricted,
+            ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
+            ErrorReason::TenantDeleted => Reason::TenantDeleted,
+            ErrorReason::TenantEnded => Reason::TenantEnded,
         })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::api::admin::AdminApi;
 use crate::api::auth::AuthApi;
+use crate::api::auth::session::People;
 use crate::api::page::Pages;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
@@ -14,8 +15,10 @@ use crate::identity::codes::Codes;
 use crate::identity::directory::Directory;
 use crate::identity::hasher::Hasher;
 use crate::identity::hearing::Hearing;
+use crate::identity::holdings::Holdings;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
+use crate::identity::last_use;
 use crate::identity::members::Members;
 use crate::identity::own_roles::OwnRoles;
 use crate::identity::requests::Requests;
@@ -78,22 +81,26 @@ impl Rooms {
         let roles = Arc::new(Roles::open(documents, clock()).await?);
         let signing_keys = Arc::new(SigningKeys::open(documents, clock(), &secrets.pepper).await?);
         let tokens = Tokens::new(Arc::clone(&signing_keys), terms(&config.accounts), clock());
-        let keyring = Arc::new(Keyring::new(
+        let (uses, notebook) = last_use::notebook(documents);
+        tasks.spawn(notebook.run(tasks.stopping()));
+        let keyring = Keyring::new(
             documents,
             clock(),
             &secrets.pepper,
             &secrets.operator_key,
             tokens.clone(),
             Arc::clone(&roles),
-        ));
-        let tenants = Arc::new(Tenants::new(
+        );
+        let keyring = Arc::new(keyring.noting(uses));
+        let tenants = Tenants::new(
             documents,
             Arc::clone(&catalogue),
             subscriptions,
             Arc::clone(&directory),
             clock(),
             default_plan,
-        ));
+        );
+        let tenants = Arc::new(tenants.closing(Arc::clone(&keyring)));
         let hearing = Hearing::new(
             documents,
             Arc::clone(&keyring),
@@ -139,7 +146,7 @@ impl Rooms {
     }
 
     /// `AuthService` over them.
-    pub(super) fn auth(&self, pages: &Pages) -> AuthApi {
+    pub(super) fn auth(&self, people: People, pages: &Pages) -> AuthApi {
         AuthApi {
             keys: Arc::clone(&self.keys),
             resolver: Arc::clone(&self.resolver),
@@ -148,11 +155,15 @@ impl Rooms {
             members: Arc::clone(&self.members),
             own_roles: Arc::clone(&self.own_roles),
             users: Arc::clone(&self.users),
+            signing_keys: Arc::clone(&self.signing_keys),
+            people,
+            accounts: Arc::clone(&self.accounts),
+            keyring: Arc::clone(&self.keyring),
         }
     }
 
     /// `AdminService` over them.
-    pub(super) fn admin(&self, jobs: Arc<Runner>, pages: &Pages) -> AdminApi {
+    pub(super) fn admin(&self, jobs: Arc<Runner>, holdings: Holdings, pages: &Pages) -> AdminApi {
         AdminApi {
             tenants: Arc::clone(&self.tenants),
             jobs,
@@ -162,6 +173,8 @@ impl Rooms {
             users: Arc::clone(&self.users),
             audit: Arc::clone(&self.audit),
             resolver: Arc::clone(&self.resolver),
+            signing_keys: Arc::clone(&self.signing_keys),
+            holdings,
         }
     }
 }

@@ -98,8 +98,14 @@ pub enum DenialReason {
     ApiKeyRevoked,
     /// The customer's key has expired.
     ApiKeyExpired,
+    /// The key is not allowed the network that the call comes from.
+    ApiKeyNetwork,
+    /// The key is not allowed the service that the call is about.
+    ApiKeyService,
     /// The tenant is suspended.
     TenantSuspended,
+    /// The tenant was deleted.
+    TenantDeleted,
     /// The endpoint is premium and the plan is not.
     PlanRequired,
     /// The plan lacks the feature.

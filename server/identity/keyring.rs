@@ -14,10 +14,13 @@ use crate::identity::api_key::{ApiKey, KeyKind};
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::credential;
 use crate::identity::keyring::people::People;
+use crate::identity::last_use::{Seen, Uses};
 use crate::identity::member::Member;
 use crate::identity::permission::Permissions;
+use crate::identity::restrictions::Restrictions;
 use crate::identity::roles::Roles;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
+use crate::identity::tenant::Tenant;
 use crate::identity::token::Tokens;
 use crate::store::changes::Confirmed;
 use crate::store::records::Records;
@@ -35,16 +38,18 @@ pub struct Keyring {
     operator_digest: Digest,
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
-    verified: Cache<Digest, Verified>,
+    tenants: Records<Tenant>,
+    verified: Cache<Digest, Arc<Verified>>,
     people: People,
     confirmed: Confirmed,
+    uses: Option<Uses>,
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Clone)]
 struct Verified {
     caller: Arc<Caller>,
     expires_at: Option<Timestamp>,
+    seen: Seen,
 }
 
 /// What a customer's credential in a request is.
@@ -56,6 +61,8 @@ pub enum Customer {
         tenant: Arc<str>,
         /// Its key.
         key_id: Arc<str>,
+        /// Where that is good; `None`: everywhere.
+        restrictions: Option<Arc<Restrictions>>,
     },
     /// Not good, which is an answer: the call is refused.
     Refused(DenialReason),
@@ -79,6 +86,9 @@ pub enum CredentialError {
     /// Its time is over.
     #[error("the credential has expired")]
     Expired,
+    /// Its tenant was deleted.
+    #[error("the tenant was deleted")]
+    TenantDeleted,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,6 +102,7 @@ impl Fault for CredentialError {
             Self::Invalid => Reason::CredentialInvalid,
             Self::Revoked => Reason::CredentialRevoked,
             Self::Expired => Reason::CredentialExpired,
+            Self::TenantDeleted => Reason::TenantDeleted,
             Self::Store(error) => error.reason(),
         }
     }
@@ -115,17 +126,27 @@ impl Keyring {
             key_id: None,
             session: None,
             permissions: Permissions::operator(),
+            restrictions: None,
+            is_outside: false,
         };
         Self {
             operator_digest: seal.digest(&[operator_key.expose_secret().as_bytes()]),
             seal,
             operator: Arc::new(operator),
             keys: Records::new(Arc::clone(documents)),
+            tenants: Records::new(Arc::clone(documents)),
             verified: Cache::new(VERIFIED_MAX),
             people: People::new(documents, tokens, roles),
             confirmed: Confirmed::at(clock.now()),
+            uses: None,
             clock,
         }
+    }
+
+    /// The same, and the use of each key is noted.
+    #[must_use]
+    pub fn noting(self, uses: Uses) -> Self {
+        Self { uses: Some(uses), ..self }
     }
 
     /// The caller, if it is known without the store. `None`: ask [`Keyring::authenticate`].
@@ -140,7 +161,7 @@ impl Keyring {
             return self.people.recall(&digest, now).filter(|_| self.confirmed.holds(now));
         }
         let verified = self.verified.get(&digest).filter(|_| self.confirmed.holds(now))?;
-        Some(verified.at(now))
+        Some(self.admit(&verified, now))
     }
 
     /// The caller whose credential it is.
@@ -154,17 +175,29 @@ impl Keyring {
         }
         let id = credential::key_id(credential).ok_or(CredentialError::Invalid)?;
         let ticket = self.verified.ticket(&digest);
-        let key = self.keys.get(&id).await?.ok_or(CredentialError::Invalid)?.record;
-        let kept = from_hex(&key.digest).unwrap_or_default();
-        if !equal(&kept, &digest) {
-            return Err(CredentialError::Invalid);
-        }
+        let found = self.keys.get(&id).await?.map(|kept| kept.record);
+        // Also of a key that is not there something is compared, so that both take the same work.
+        let kept =
+            found.as_ref().and_then(|key| from_hex(&key.digest)).unwrap_or_else(|| vec![0; digest.len()]);
+        let is_equal = equal(&kept, &digest);
+        let key = found.filter(|_| is_equal).ok_or(CredentialError::Invalid)?;
         if key.revoked_at.is_some() {
             return Err(CredentialError::Revoked);
         }
-        let verified = Verified { caller: Arc::new(caller(&key)?), expires_at: key.expires_at };
-        self.verified.keep(digest, verified.clone(), ticket);
-        verified.at(self.clock.now())
+        if let Some(tenant) = &key.tenant {
+            self.require_tenant(tenant).await?;
+        }
+        let (caller, seen) = (Arc::new(caller(&key)?), Seen::at(key.used_at));
+        let verified = Arc::new(Verified { caller, expires_at: key.expires_at, seen });
+        self.verified.keep(digest, Arc::clone(&verified), ticket);
+        self.admit(&verified, self.clock.now())
+    }
+
+    /// Whether a tenant was not deleted. Whoever remembers a caller of it asks once: a deletion makes all callers forgotten.
+    pub async fn require_tenant(&self, tenant: &str) -> Result<(), CredentialError> {
+        let found = self.tenants.get(tenant).await?;
+        let is_deleted = found.is_some_and(|kept| kept.record.deletion.is_some());
+        if is_deleted { Err(CredentialError::TenantDeleted) } else { Ok(()) }
     }
 
     /// Whose the credential is that a caller received from its own customer.
@@ -177,6 +210,9 @@ impl Keyring {
             Ok(caller) => caller,
             Err(CredentialError::Revoked) => return Ok(Customer::Refused(DenialReason::ApiKeyRevoked)),
             Err(CredentialError::Expired) => return Ok(Customer::Refused(DenialReason::ApiKeyExpired)),
+            Err(CredentialError::TenantDeleted) => {
+                return Ok(Customer::Refused(DenialReason::TenantDeleted));
+            }
             Err(CredentialError::Store(error)) => return Err(error),
             Err(CredentialError::Missing | CredentialError::Ambiguous | CredentialError::Invalid) => {
                 return Ok(Customer::Refused(DenialReason::ApiKeyInvalid));
@@ -184,7 +220,8 @@ impl Keyring {
         };
         Ok(match (&caller.kind, &caller.key_id) {
             (CallerKind::Tenant(tenant), Some(key_id)) => {
-                Customer::Tenant { tenant: Arc::clone(tenant), key_id: Arc::clone(key_id) }
+                let (tenant, key_id) = (Arc::clone(tenant), Arc::clone(key_id));
+                Customer::Tenant { tenant, key_id, restrictions: caller.restrictions.clone() }
             }
             _ => Customer::Refused(DenialReason::ApiKeyInvalid),
         })
@@ -237,18 +274,19 @@ impl Keyring {
         self.people.forget_all();
     }
 
+    fn admit(&self, verified: &Verified, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
+        if verified.expires_at.is_some_and(|expires_at| now >= expires_at) {
+            return Err(CredentialError::Expired);
+        }
+        if let Some(uses) = &self.uses {
+            uses.note(&verified.seen, verified.caller.key_id.as_ref(), now);
+        }
+        Ok(Arc::clone(&verified.caller))
+    }
+
     /// Until when what it remembers may be used.
     pub(super) const fn confirmed(&self) -> &Confirmed {
         &self.confirmed
-    }
-}
-
-impl Verified {
-    fn at(&self, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
-        match self.expires_at {
-            Some(expires_at) if now >= expires_at => Err(CredentialError::Expired),
-            _ => Ok(Arc::clone(&self.caller)),
-        }
     }
 }
 
@@ -264,7 +302,15 @@ fn caller(key: &ApiKey) -> Result<Caller, StoreError> {
         }
     };
     let permissions = key.permissions.and(key.kind.permissions());
-    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), session: None, permissions })
+    let restrictions = (!key.restrictions.is_empty()).then(|| Arc::new(key.restrictions.clone()));
+    Ok(Caller {
+        kind,
+        key_id: Some(key.id.as_str().into()),
+        session: None,
+        permissions,
+        restrictions,
+        is_outside: false,
+    })
 }
 
 impl fmt::Debug for Keyring {

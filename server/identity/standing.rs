@@ -45,6 +45,8 @@ impl Standing {
             key_id: None,
             session: Some(session.id.as_str().into()),
             permissions: permissions.unwrap_or(Permissions::NONE),
+            restrictions: None,
+            is_outside: false,
         }))
     }
 }

@@ -16,6 +16,7 @@ use tollgate::api::resolve::Resolver;
 use tollgate::api::rpc::admin_service_server::AdminServiceServer;
 use tollgate::api::rpc::auth_service_server::AuthServiceServer;
 use tollgate::api::rpc::plans_service_server::PlansServiceServer;
+use tollgate::identity::holdings::Holdings;
 use tollgate::jobs::clean_up::CleanUp;
 use tollgate::jobs::runner::Runner;
 use tollgate::ledger::works::{Followers, Ledger, Stores};
@@ -56,6 +57,7 @@ impl Door {
             audit: Arc::clone(&rooms.audit),
             resolver: Arc::clone(&resolver),
             signing_keys: Arc::clone(&rooms.signing_keys),
+            holdings: Holdings::new(&rooms.store.documents),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),

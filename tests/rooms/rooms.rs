@@ -230,6 +230,8 @@ pub(crate) fn new_key(kind: KeyKind) -> NewKey {
         name: String::from("a key"),
         expires_at: None,
         permissions: Vec::new(),
+        services: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

@@ -99,7 +99,7 @@ async fn page_tokens_are_good_for_their_own_list() {
     assert_ne!(rest.api_keys, first.api_keys);
     let foreign = door.auth.list_api_keys(with_key(&other, list(token))).await.unwrap_err();
     assert_eq!((foreign.code(), reason(&foreign).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_INVALID"));
-    let tenants = v1::ListTenantsRequest { page_size: 1, page_token: token.to_owned() };
+    let tenants = v1::ListTenantsRequest { page_size: 1, page_token: token.to_owned(), ..Default::default() };
     assert_eq!(
         reason(&door.admin.list_tenants(as_operator(tenants)).await.unwrap_err()),
         "PAGE_TOKEN_INVALID"

@@ -1,6 +1,9 @@
 //! Who may enter, and what each may do there, over the port of a real server.
 
+mod command;
+mod keys;
 mod logins;
 mod matrix;
 mod people;
 mod sessions;
+mod tenants;

@@ -155,6 +155,11 @@ impl Server {
         Arc::clone(&self.clock) as Arc<dyn Clock>
     }
 
+    /// Where the clock stands, in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        tollgate::time::Clock::now(self.clock.as_ref()).seconds()
+    }
+
     pub(crate) fn clock(&self) -> &ManualClock {
         &self.clock
     }

@@ -153,7 +153,7 @@ impl AuthApi {
         request: Request<v1::AcceptInvitationRequest>,
     ) -> Result<Response<v1::AcceptInvitationResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
-        let caller = match authenticate(&self.keyring, &headers).await {
+        let caller = match authenticate(&self.keyring, &headers, request.extensions()).await {
             Ok(caller) => Some(caller),
             Err(CredentialError::Missing) => None,
             Err(error) => return Err(from_fault(&error)),

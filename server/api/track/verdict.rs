@@ -27,7 +27,10 @@ pub(super) fn refused_at_the_door(reason: DenialReason, denied_by: &str) -> v1::
     let message = match reason {
         DenialReason::ApiKeyRevoked => "the API key was revoked",
         DenialReason::ApiKeyExpired => "the API key has expired",
+        DenialReason::ApiKeyNetwork => "the API key is not allowed this network",
+        DenialReason::ApiKeyService => "the API key is not allowed this service",
         DenialReason::TenantSuspended => "the tenant is suspended",
+        DenialReason::TenantDeleted => "the tenant was deleted",
         _ => "the API key is not known",
     };
     v1::Verdict {
@@ -68,7 +71,10 @@ fn message(refusal: &Refusal, decision: &Decision) -> String {
         DenialReason::ApiKeyInvalid
         | DenialReason::ApiKeyRevoked
         | DenialReason::ApiKeyExpired
-        | DenialReason::TenantSuspended => refused_at_the_door(refusal.reason, by).message,
+        | DenialReason::ApiKeyNetwork
+        | DenialReason::ApiKeyService
+        | DenialReason::TenantSuspended
+        | DenialReason::TenantDeleted => refused_at_the_door(refusal.reason, by).message,
     }
 }
 
