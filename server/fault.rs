@@ -53,6 +53,8 @@ pub enum Reason {
     RoleExists,
     RoleInUse,
     RosterFull,
+    ApiKeyRestricted,
+    ApiKeyEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -95,7 +97,10 @@ impl Reason {
             | Self::CredentialRevoked
             | Self::CredentialExpired
             | Self::CredentialAmbiguous => Kind::Unauthenticated,
-            Self::PermissionMissing | Self::TenantForbidden | Self::GrantExceedsOwn => Kind::Denied,
+            Self::PermissionMissing
+            | Self::TenantForbidden
+            | Self::GrantExceedsOwn
+            | Self::ApiKeyRestricted => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -119,7 +124,8 @@ impl Reason {
             | Self::JobRunning
             | Self::LastOwner
             | Self::RoleInUse
-            | Self::RosterFull => Kind::Precondition,
+            | Self::RosterFull
+            | Self::ApiKeyEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

@@ -58,6 +58,30 @@ impl AuthService for AuthApi {
         self.page_of_keys(&caller, &request).await.map(Response::new)
     }
 
+    async fn get_api_key(
+        &self,
+        request: Request<v1::GetApiKeyRequest>,
+    ) -> Result<Response<v1::GetApiKeyResponse>, Status> {
+        let (caller, request) = parts(request)?;
+        self.one_key(&caller, &request).await.map(Response::new)
+    }
+
+    async fn update_api_key(
+        &self,
+        request: Request<v1::UpdateApiKeyRequest>,
+    ) -> Result<Response<v1::UpdateApiKeyResponse>, Status> {
+        let (caller, request) = parts(request)?;
+        self.change_key(&caller, request).await.map(Response::new)
+    }
+
+    async fn rotate_api_key(
+        &self,
+        request: Request<v1::RotateApiKeyRequest>,
+    ) -> Result<Response<v1::RotateApiKeyResponse>, Status> {
+        let (caller, request) = parts(request)?;
+        self.rotate_key(&caller, &request).await.map(Response::new)
+    }
+
     async fn revoke_api_key(
         &self,
         request: Request<v1::RevokeApiKeyRequest>,

@@ -6,6 +6,7 @@ mod headers;
 mod problem;
 pub(in crate::api) mod request;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
@@ -24,6 +25,7 @@ use crate::config::ResetFormat;
 use crate::fault::{Fault, Reason};
 use crate::identity::keyring::Keyring;
 use crate::identity::permission::Permission;
+use crate::telemetry::scrub;
 use crate::time::Clock;
 
 pub(super) use crate::api::http::problem::Problem;
@@ -51,7 +53,11 @@ impl Edge {
 
     async fn track(&self, request: Request) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
-        let caller = authenticate(&self.keyring, &parts.headers).await.map_err(|error| fault(&error))?;
+        if parts.uri.query().is_some_and(|query| matches!(scrub(query), Cow::Owned(_))) {
+            return Err(fault(&Spoken));
+        }
+        let caller = authenticate(&self.keyring, &parts.headers, &parts.extensions).await;
+        let caller = caller.map_err(|error| fault(&error))?;
         caller.require(Permission::UsageTrack).map_err(|error| fault(&error))?;
         let body = self.read(&parts.headers, body).await?;
         let body: TrackBody = serde_json::from_slice(&body).map_err(|error| fault(&Unreadable(error)))?;
@@ -76,6 +82,17 @@ impl Edge {
             return Err(too_large());
         }
         axum::body::to_bytes(body, self.body_bytes_max).await.map_err(|_| too_large())
+    }
+}
+
+/// Addresses end in many logs: a credential in one is a credential that was told to others.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a credential stands in the address: send it in a header, and rotate it")]
+struct Spoken;
+
+impl Fault for Spoken {
+    fn reason(&self) -> Reason {
+        Reason::CredentialInvalid
     }
 }
 

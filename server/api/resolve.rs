@@ -10,6 +10,7 @@ use crate::identity::credential;
 use crate::identity::directory::{Directory, TenantEntry};
 use crate::identity::keyring::{Customer, Keyring};
 use crate::identity::permission::Permission;
+use crate::identity::restrictions::Restrictions;
 use crate::identity::tenants::is_tenant_id;
 use crate::store::StoreError;
 
@@ -32,6 +33,8 @@ pub enum Resolved {
         entry: Arc<TenantEntry>,
         /// The tenant's key that made the call; `None`: somebody else called for it.
         key_id: Option<Arc<str>>,
+        /// Where the customer's key is good that the caller passes; `None`: everywhere, or it passes none.
+        restrictions: Option<Arc<Restrictions>>,
     },
     /// Nobody: the customer's credential is not good, which is an answer.
     Refused {
@@ -113,11 +116,11 @@ impl Resolver {
         if api_key.is_empty() {
             let entry = self.tenant(caller, tenant_id).await?;
             let key_id = caller.tenant().and(caller.key_id.clone());
-            return Ok(Resolved::Tenant { entry, key_id });
+            return Ok(Resolved::Tenant { entry, key_id, restrictions: None });
         }
         caller.require(Permission::UsageTrackAny)?;
-        let (tenant, key_id) = match self.keyring.customer(api_key).await? {
-            Customer::Tenant { tenant, key_id } => (tenant, key_id),
+        let (tenant, key_id, restrictions) = match self.keyring.customer(api_key).await? {
+            Customer::Tenant { tenant, key_id, restrictions } => (tenant, key_id, restrictions),
             Customer::Refused(reason) => {
                 return Ok(Resolved::Refused { reason, denied_by: name(reason, api_key) });
             }
@@ -127,7 +130,7 @@ impl Resolver {
         }
         let entry = self.directory.tenant(&tenant).await?;
         let entry = entry.ok_or_else(|| ResolveError::NotFound(tenant.as_ref().to_owned()))?;
-        Ok(Resolved::Tenant { entry, key_id: Some(key_id) })
+        Ok(Resolved::Tenant { entry, key_id: Some(key_id), restrictions })
     }
 
     fn named<'a>(caller: &'a Caller, tenant_id: &'a str) -> Result<&'a str, ResolveError> {

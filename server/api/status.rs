@@ -203,6 +203,8 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::RoleExists => ErrorReason::RoleExists,
         Reason::RoleInUse => ErrorReason::RoleInUse,
         Reason::RosterFull => ErrorReason::RosterFull,
+        Reason::ApiKeyRestricted => ErrorReason::ApiKeyRestricted,
+        Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
     }
 }
 
@@ -268,6 +270,8 @@ mod tests {
             ErrorReason::RoleExists => Reason::RoleExists,
             ErrorReason::RoleInUse => Reason::RoleInUse,
             ErrorReason::RosterFull => Reason::RosterFull,
+            ErrorReason::ApiKeyRestricted => Reason::ApiKeyRestricted,
+            ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
         })
     }
 

@@ -14,10 +14,11 @@ use tollgate_client::v1;
 use crate::api::page::{PageTokenInvalid, Pages};
 use crate::api::resolve::{ResolveError, Resolved, Resolver};
 use crate::fault::{Fault, Invalid, Reason, Violation};
-use crate::gate::decision::DenialReason;
+use crate::gate::decision::{DenialReason, Refusal};
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::directory::TenantEntry;
 use crate::identity::permission::Permission;
+use crate::identity::restrictions::{KeyRestricted, Restrictions};
 use crate::identity::tenant::TenantState;
 use crate::insight::query::QueryError;
 use crate::ledger::admission::{AdmissionError, Admitted, Subject, Tracked};
@@ -57,6 +58,9 @@ pub enum DoorError {
     /// The caller lacks a permission.
     #[error(transparent)]
     Permission(#[from] PermissionMissing),
+    /// The caller's key, or the customer's, is not good for that.
+    #[error(transparent)]
+    Restricted(#[from] KeyRestricted),
     /// Admission failed.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
@@ -86,6 +90,7 @@ impl Fault for DoorError {
             Self::Invalid(error) => error.reason(),
             Self::Resolve(error) => error.reason(),
             Self::Permission(error) => error.reason(),
+            Self::Restricted(error) => error.reason(),
             Self::Admission(error) => error.reason(),
             Self::Late(error) => error.reason(),
             Self::Load(error) => error.reason(),
@@ -110,6 +115,7 @@ impl Fault for DoorError {
         match self {
             Self::Resolve(error) => error.metadata(),
             Self::Permission(error) => error.metadata(),
+            Self::Restricted(error) => error.metadata(),
             _ => Vec::new(),
         }
     }
@@ -171,9 +177,15 @@ impl Door {
         request: v1::CheckRequest,
     ) -> Result<v1::CheckResponse, DoorError> {
         let event = checked_event(request.event)?;
-        let verdict = match self.subject(caller, &request.tenant_id, &request.api_key, Mode::Decide).await? {
+        let ask = Ask {
+            tenant_id: &request.tenant_id,
+            api_key: &request.api_key,
+            service: &event.service,
+            mode: Mode::Decide,
+        };
+        let verdict = match self.subject(caller, ask).await? {
             Asked::Refused(verdict) => verdict,
-            Asked::Suspended { .. } => suspended(),
+            Asked::TurnedAway { refusal, .. } => turned_away(&refusal),
             Asked::Tenant { entry, key_id } => {
                 let subject = subject(&entry, key_id.as_ref());
                 let decision = self.ledger.admission.check(subject, &event).await?;
@@ -207,13 +219,13 @@ impl Door {
     async fn begin(&self, caller: &Caller, request: v1::TrackRequest) -> Result<Tracking, DoorError> {
         let mode = mode(caller, &request)?;
         let event = checked_event(request.event)?;
-        match self.subject(caller, &request.tenant_id, &request.api_key, mode).await? {
+        let (tenant_id, api_key) = (&request.tenant_id, &request.api_key);
+        match self.subject(caller, Ask { tenant_id, api_key, service: &event.service, mode }).await? {
             Asked::Refused(verdict) => Ok(Tracking::Refused(refused(verdict, event.id))),
-            Asked::Suspended { entry, key_id } => {
+            Asked::TurnedAway { entry, key_id, refusal } => {
                 let id = event.id.clone();
-                let subject = subject(&entry, key_id.as_ref());
-                self.ledger.admission.turn_away(subject, event, DenialReason::TenantSuspended)?;
-                Ok(Tracking::Refused(refused(suspended(), id)))
+                self.ledger.admission.turn_away(subject(&entry, key_id.as_ref()), event, &refusal)?;
+                Ok(Tracking::Refused(refused(turned_away(&refusal), id)))
             }
             Asked::Tenant { entry, key_id } => {
                 let subject = subject(&entry, key_id.as_ref());
@@ -224,33 +236,66 @@ impl Door {
     }
 
     /// For whom the caller asks. What has happened is recorded for a suspended tenant too.
-    async fn subject(
-        &self,
-        caller: &Caller,
-        tenant_id: &str,
-        api_key: &str,
-        mode: Mode,
-    ) -> Result<Asked, DoorError> {
-        match self.resolver.resolve(caller, tenant_id, api_key).await? {
+    async fn subject(&self, caller: &Caller, ask: Ask<'_>) -> Result<Asked, DoorError> {
+        let resolved = self.resolver.resolve(caller, ask.tenant_id, ask.api_key).await?;
+        let (entry, key_id, restrictions) = match resolved {
             Resolved::Refused { reason, denied_by } => {
-                Ok(Asked::Refused(verdict::refused_at_the_door(reason, &denied_by)))
+                return Ok(Asked::Refused(verdict::refused_at_the_door(reason, &denied_by)));
             }
-            Resolved::Tenant { entry, key_id } => {
-                if entry.state == TenantState::Suspended && mode == Mode::Decide {
-                    return Ok(Asked::Suspended { entry, key_id });
-                }
-                Ok(Asked::Tenant { entry, key_id })
+            Resolved::Tenant { entry, key_id, restrictions } => (entry, key_id, restrictions),
+        };
+        let restricted = restriction(caller, key_id.as_ref(), restrictions.as_deref(), ask.service);
+        let refusal = match restricted {
+            Some((restricted, _)) if ask.mode != Mode::Decide => return Err(restricted.into()),
+            Some((restricted, denied_by)) => {
+                Some(Refusal { reason: restricted.denial(), denied_by, retry_after: None })
             }
-        }
+            None if entry.state == TenantState::Suspended && ask.mode == Mode::Decide => {
+                let reason = DenialReason::TenantSuspended;
+                Some(Refusal { reason, denied_by: Arc::default(), retry_after: None })
+            }
+            None => None,
+        };
+        Ok(match refusal {
+            Some(refusal) => Asked::TurnedAway { entry, key_id, refusal },
+            None => Asked::Tenant { entry, key_id },
+        })
     }
+}
+
+/// For whom, and about what a caller asks.
+#[derive(Clone, Copy, Debug)]
+struct Ask<'a> {
+    tenant_id: &'a str,
+    api_key: &'a str,
+    service: &'a str,
+    mode: Mode,
 }
 
 /// For whom a caller asks.
 #[derive(Debug)]
 enum Asked {
     Tenant { entry: Arc<TenantEntry>, key_id: Option<Arc<str>> },
-    Suspended { entry: Arc<TenantEntry>, key_id: Option<Arc<str>> },
+    TurnedAway { entry: Arc<TenantEntry>, key_id: Option<Arc<str>>, refusal: Refusal },
     Refused(v1::Verdict),
+}
+
+/// Which of the two keys is not good for a call, and why: the caller's own, or the one that it passes for its customer.
+fn restriction(
+    caller: &Caller,
+    key_id: Option<&Arc<str>>,
+    customers: Option<&Restrictions>,
+    service: &str,
+) -> Option<(KeyRestricted, Arc<str>)> {
+    let named = |key: Option<&Arc<str>>| key.map(Arc::clone).unwrap_or_default();
+    if let Err(restricted) = caller.require_network() {
+        return Some((restricted, named(caller.key_id.as_ref())));
+    }
+    if caller.restrictions.as_deref().is_some_and(|own| !own.allows_service(service)) {
+        return Some((KeyRestricted::Service, named(caller.key_id.as_ref())));
+    }
+    let is_foreign = customers.is_some_and(|theirs| !theirs.allows_service(service));
+    is_foreign.then(|| (KeyRestricted::Service, named(key_id)))
 }
 
 impl Tracking {
@@ -294,8 +339,8 @@ fn refused(verdict: v1::Verdict, event_id: String) -> v1::TrackResponse {
     v1::TrackResponse { verdict: Some(verdict), event_id, ..v1::TrackResponse::default() }
 }
 
-fn suspended() -> v1::Verdict {
-    verdict::refused_at_the_door(DenialReason::TenantSuspended, "")
+fn turned_away(refusal: &Refusal) -> v1::Verdict {
+    verdict::refused_at_the_door(refusal.reason, &refusal.denied_by)
 }
 
 const fn durability(kept: Kept) -> v1::Durability {

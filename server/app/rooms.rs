@@ -10,6 +10,7 @@ use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
+use crate::identity::last_use;
 use crate::identity::members::Members;
 use crate::identity::own_roles::OwnRoles;
 use crate::identity::requests::Requests;
@@ -59,7 +60,10 @@ impl Rooms {
         let subscriptions = Arc::new(subscriptions);
         let policies = Policies::new(Arc::clone(&catalogue));
         let directory = Arc::new(Directory::new(documents, Arc::clone(&subscriptions), policies, clock()));
-        let keyring = Arc::new(Keyring::new(documents, clock(), &secrets.pepper, &secrets.operator_key));
+        let (uses, notebook) = last_use::notebook(documents);
+        tasks.spawn(notebook.run(tasks.stopping()));
+        let keyring = Keyring::new(documents, clock(), &secrets.pepper, &secrets.operator_key);
+        let keyring = Arc::new(keyring.noting(uses));
         let tenants = Arc::new(Tenants::new(
             documents,
             Arc::clone(&catalogue),

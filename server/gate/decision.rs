@@ -76,6 +76,10 @@ pub enum DenialReason {
     ApiKeyRevoked,
     /// The customer's key has expired.
     ApiKeyExpired,
+    /// The key is not allowed the network that the call comes from.
+    ApiKeyNetwork,
+    /// The key is not allowed the service that the call is about.
+    ApiKeyService,
     /// The tenant is suspended.
     TenantSuspended,
     /// The endpoint is premium and the plan is not.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::permission::Permissions;
+use crate::identity::restrictions::Restrictions;
 use crate::store::records::Record;
 use crate::time::Timestamp;
 
@@ -19,12 +20,21 @@ pub struct ApiKey {
     pub name: String,
     /// What it may do.
     pub permissions: Permissions,
+    /// Where it is good.
+    #[serde(flatten)]
+    pub restrictions: Restrictions,
     /// When it was made.
     pub created_at: Timestamp,
     /// The first moment at which it is not good any more; `None`: never.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to about a minute; `None`: never.
+    #[serde(default)]
+    pub used_at: Option<Timestamp>,
+    /// The key that takes its place; `None`: it was not rotated.
+    #[serde(default)]
+    pub rotated_to: Option<String>,
     /// The secret's digest under the installation's own secret, in hexadecimal digits.
     pub digest: String,
 }

@@ -1,9 +1,11 @@
 //! Somebody whose credential was good.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fault::{Fault, Reason};
 use crate::identity::permission::{Permission, Permissions, Required};
+use crate::identity::restrictions::{KeyRestricted, Restrictions};
 
 /// Somebody whose credential was good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct Caller {
     pub key_id: Option<Arc<str>>,
     /// What it may do.
     pub permissions: Permissions,
+    /// Where its key is good; `None`: everywhere.
+    pub restrictions: Option<Arc<Restrictions>>,
+    /// Whether its key was sent from a network that it is not allowed.
+    pub is_outside: bool,
 }
 
 /// What a caller is.
@@ -51,6 +57,22 @@ impl Caller {
             Required::Nothing | Required::Authenticated => Ok(()),
             Required::Permission(permission) => self.require(permission),
         }
+    }
+
+    /// The same caller at that address; `None`: nobody knows from where it calls.
+    #[must_use]
+    pub fn at(self: Arc<Self>, peer: Option<IpAddr>) -> Arc<Self> {
+        match &self.restrictions {
+            Some(restrictions) if !restrictions.allows_peer(peer) => {
+                Arc::new(Self { is_outside: true, ..Self::clone(&self) })
+            }
+            _ => self,
+        }
+    }
+
+    /// Whether its key is allowed the network that it was sent from.
+    pub const fn require_network(&self) -> Result<(), KeyRestricted> {
+        if self.is_outside { Err(KeyRestricted::Network) } else { Ok(()) }
     }
 
     /// The tenant that it is.

@@ -11,7 +11,9 @@ use crate::gate::decision::DenialReason;
 use crate::identity::api_key::{ApiKey, KeyKind};
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::credential;
+use crate::identity::last_use::{Seen, Uses};
 use crate::identity::permission::Permissions;
+use crate::identity::restrictions::Restrictions;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
 use crate::store::changes::Confirmed;
 use crate::store::records::Records;
@@ -27,15 +29,16 @@ pub struct Keyring {
     operator_digest: Digest,
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
-    verified: Cache<Digest, Verified>,
+    verified: Cache<Digest, Arc<Verified>>,
     confirmed: Confirmed,
+    uses: Option<Uses>,
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Clone)]
 struct Verified {
     caller: Arc<Caller>,
     expires_at: Option<Timestamp>,
+    seen: Seen,
 }
 
 /// What a customer's credential in a request is.
@@ -47,6 +50,8 @@ pub enum Customer {
         tenant: Arc<str>,
         /// Its key.
         key_id: Arc<str>,
+        /// Where that is good; `None`: everywhere.
+        restrictions: Option<Arc<Restrictions>>,
     },
     /// Not good, which is an answer: the call is refused.
     Refused(DenialReason),
@@ -98,8 +103,13 @@ impl Keyring {
         operator_key: &SecretString,
     ) -> Self {
         let seal = Seal::new(secret, "credential");
-        let operator =
-            Caller { kind: CallerKind::Operator, key_id: None, permissions: Permissions::operator() };
+        let operator = Caller {
+            kind: CallerKind::Operator,
+            key_id: None,
+            permissions: Permissions::operator(),
+            restrictions: None,
+            is_outside: false,
+        };
         Self {
             operator_digest: seal.digest(&[operator_key.expose_secret().as_bytes()]),
             seal,
@@ -107,8 +117,15 @@ impl Keyring {
             keys: Records::new(Arc::clone(documents)),
             verified: Cache::new(VERIFIED_MAX),
             confirmed: Confirmed::at(clock.now()),
+            uses: None,
             clock,
         }
+    }
+
+    /// The same, and the use of each key is noted.
+    #[must_use]
+    pub fn noting(self, uses: Uses) -> Self {
+        Self { uses: Some(uses), ..self }
     }
 
     /// The caller, if it is known without the store. `None`: ask [`Keyring::authenticate`].
@@ -120,7 +137,7 @@ impl Keyring {
         }
         let now = self.clock.now();
         let verified = self.verified.get(&digest).filter(|_| self.confirmed.holds(now))?;
-        Some(verified.at(now))
+        Some(self.admit(&verified, now))
     }
 
     /// The caller whose credential it is.
@@ -131,17 +148,19 @@ impl Keyring {
         let id = credential::key_id(credential).ok_or(CredentialError::Invalid)?;
         let digest = self.digest(credential);
         let ticket = self.verified.ticket(&digest);
-        let key = self.keys.get(&id).await?.ok_or(CredentialError::Invalid)?.record;
-        let kept = from_hex(&key.digest).unwrap_or_default();
-        if !equal(&kept, &digest) {
-            return Err(CredentialError::Invalid);
-        }
+        let found = self.keys.get(&id).await?.map(|kept| kept.record);
+        // Also of a key that is not there something is compared, so that both take the same work.
+        let kept =
+            found.as_ref().and_then(|key| from_hex(&key.digest)).unwrap_or_else(|| vec![0; digest.len()]);
+        let is_equal = equal(&kept, &digest);
+        let key = found.filter(|_| is_equal).ok_or(CredentialError::Invalid)?;
         if key.revoked_at.is_some() {
             return Err(CredentialError::Revoked);
         }
-        let verified = Verified { caller: Arc::new(caller(&key)?), expires_at: key.expires_at };
-        self.verified.keep(digest, verified.clone(), ticket);
-        verified.at(self.clock.now())
+        let (caller, seen) = (Arc::new(caller(&key)?), Seen::at(key.used_at));
+        let verified = Arc::new(Verified { caller, expires_at: key.expires_at, seen });
+        self.verified.keep(digest, Arc::clone(&verified), ticket);
+        self.admit(&verified, self.clock.now())
     }
 
     /// Whose the credential is that a caller received from its own customer.
@@ -157,7 +176,8 @@ impl Keyring {
         };
         Ok(match (&caller.kind, &caller.key_id) {
             (CallerKind::Tenant(tenant), Some(key_id)) => {
-                Customer::Tenant { tenant: Arc::clone(tenant), key_id: Arc::clone(key_id) }
+                let (tenant, key_id) = (Arc::clone(tenant), Arc::clone(key_id));
+                Customer::Tenant { tenant, key_id, restrictions: caller.restrictions.clone() }
             }
             _ => Customer::Refused(DenialReason::ApiKeyInvalid),
         })
@@ -197,18 +217,19 @@ impl Keyring {
         self.verified.forget_all();
     }
 
+    fn admit(&self, verified: &Verified, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
+        if verified.expires_at.is_some_and(|expires_at| now >= expires_at) {
+            return Err(CredentialError::Expired);
+        }
+        if let Some(uses) = &self.uses {
+            uses.note(&verified.seen, verified.caller.key_id.as_ref(), now);
+        }
+        Ok(Arc::clone(&verified.caller))
+    }
+
     /// Until when what it remembers may be used.
     pub(super) const fn confirmed(&self) -> &Confirmed {
         &self.confirmed
-    }
-}
-
-impl Verified {
-    fn at(&self, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
-        match self.expires_at {
-            Some(expires_at) if now >= expires_at => Err(CredentialError::Expired),
-            _ => Ok(Arc::clone(&self.caller)),
-        }
     }
 }
 
@@ -224,7 +245,8 @@ fn caller(key: &ApiKey) -> Result<Caller, StoreError> {
         }
     };
     let permissions = key.permissions.and(key.kind.permissions());
-    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), permissions })
+    let restrictions = (!key.restrictions.is_empty()).then(|| Arc::new(key.restrictions.clone()));
+    Ok(Caller { kind, key_id: Some(key.id.as_str().into()), permissions, restrictions, is_outside: false })
 }
 
 impl fmt::Debug for Keyring {

@@ -1,25 +1,30 @@
-//! Making, listing and revoking keys.
+//! Making, listing, changing, rotating and revoking keys.
+
+mod check;
+mod rotation;
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::id;
 use crate::identity::api_key::{ApiKey, KeyKind, OWNER};
 use crate::identity::audit::note;
-use crate::identity::caller::{Caller, CallerKind};
+use crate::identity::caller::{Caller, CallerKind, PermissionMissing};
 use crate::identity::credential;
 use crate::identity::keyring::Keyring;
-use crate::identity::permission::{Permission, Permissions};
+use crate::identity::permission::Permissions;
+use crate::identity::restrictions::{KeyRestricted, Restrictions};
 use crate::identity::seal::to_hex;
-use crate::plans::bounds::is_name;
 use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Page, Place, Range, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
 use crate::time::{Clock, Timestamp};
+
+pub use crate::identity::keys::check::{KeyChange, NewKey};
+pub use crate::identity::keys::rotation::{OVERLAP_MAX, Rotation};
 
 /// All keys.
 #[derive(Debug)]
@@ -30,29 +35,21 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
 }
 
-/// A key to be made.
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    /// The key's id is made of it: the same seed makes one key.
-    pub seed: Uuid,
-    /// For whom it will speak.
-    pub kind: KeyKind,
-    /// The tenant that it will speak for; it exists. `None`: a service account's.
-    pub tenant: Option<String>,
-    /// Its name for people.
-    pub name: String,
-    /// The first moment at which it is not good any more.
-    pub expires_at: Option<Timestamp>,
-    /// The names of what it may do; empty: all that its kind and its maker may.
-    pub permissions: Vec<String>,
-}
-
-/// Why a key cannot be made, listed or revoked.
+/// Why a key cannot be made, found or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// No key of the caller's has that id.
     #[error("there is no API key `{0}`")]
     NotFound(String),
+    /// It cannot be rotated any more.
+    #[error("API key `{0}` was rotated or revoked before, or has expired")]
+    Ended(String),
+    /// It may do what the caller may not, and nobody gives more than they have.
+    #[error(transparent)]
+    PermissionMissing(#[from] PermissionMissing),
+    /// It is good where the caller's own key is not.
+    #[error(transparent)]
+    Restricted(#[from] KeyRestricted),
     /// A field is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -65,6 +62,9 @@ impl Fault for KeysError {
     fn reason(&self) -> Reason {
         match self {
             Self::NotFound(_) => Reason::ApiKeyNotFound,
+            Self::Ended(_) => Reason::ApiKeyEnded,
+            Self::PermissionMissing(error) => error.reason(),
+            Self::Restricted(error) => error.reason(),
             Self::Invalid(invalid) => invalid.reason(),
             Self::Store(error) => error.reason(),
         }
@@ -74,6 +74,14 @@ impl Fault for KeysError {
         match self {
             Self::Invalid(invalid) => invalid.violations(),
             _ => &[],
+        }
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::PermissionMissing(error) => error.metadata(),
+            Self::Restricted(error) => error.metadata(),
+            _ => Vec::new(),
         }
     }
 }
@@ -93,7 +101,7 @@ impl Keys {
         new: NewKey,
     ) -> Result<(ApiKey, Option<SecretString>), KeysError> {
         let now = self.clock.now();
-        let permissions = check(&new, caller, now)?;
+        let (permissions, restrictions) = check::new_key(&new, caller, now)?;
         let secret = credential::fresh(new.kind, new.seed);
         let key = ApiKey {
             id: id::from_seed("key", new.seed),
@@ -101,18 +109,32 @@ impl Keys {
             tenant: new.tenant,
             name: new.name,
             permissions,
+            restrictions,
             created_at: now,
             expires_at: new.expires_at,
             revoked_at: None,
+            used_at: None,
+            rotated_to: None,
             digest: to_hex(&self.keyring.digest(secret.expose_secret())),
         };
-        if self.keys.insert(&key).await? == Inserted::Yes {
-            note_key(&key);
-            note::after(&KeyNote::of(&key));
-            return Ok((key, Some(secret)));
-        }
-        let made_before = self.keys.get(&key.id).await?;
-        made_before.map(|kept| (kept.record, None)).ok_or(KeysError::NotFound(key.id))
+        self.keep(key, secret).await
+    }
+
+    /// A key that is the caller's.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<ApiKey, KeysError> {
+        let found = self.keys.get(id).await?.filter(|kept| is_callers(&kept.record, caller));
+        found.map(|kept| kept.record).ok_or_else(|| KeysError::NotFound(id.to_owned()))
+    }
+
+    /// Changes a key that is the caller's. It holds from the answer on, on other servers within 5 s.
+    pub async fn change(&self, caller: &Caller, id: &str, change: KeyChange) -> Result<ApiKey, KeysError> {
+        let found = self.get(caller, id).await?;
+        let change = change.checked()?;
+        self.replace(&found, |key| {
+            change.clone().apply(key);
+            check::is_covered(key, caller)
+        })
+        .await
     }
 
     /// A page of an owner's keys, newest first; `None`: those of service accounts.
@@ -129,23 +151,49 @@ impl Keys {
 
     /// Ends a key that is the caller's to end. From the answer on it is refused, by other servers too within 5 s.
     pub async fn revoke(&self, caller: &Caller, id: &str) -> Result<ApiKey, KeysError> {
-        let missing = || KeysError::NotFound(id.to_owned());
-        let found = self.keys.get(id).await?.filter(|kept| is_callers(&kept.record, caller));
-        let found = found.ok_or_else(missing)?.record;
-        note_key(&found);
-        note::before(&KeyNote::of(&found));
+        let found = self.get(caller, id).await?;
         let now = self.clock.now();
-        let revocation = self.keys.update(id, |key: &mut ApiKey| {
-            let was_good = key.revoked_at.is_none();
+        self.replace(&found, |key| {
             key.revoked_at.get_or_insert(now);
-            Ok::<_, KeysError>(if was_good { Change::Keep } else { Change::None })
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps a new key; one that its seed made before has no secret any more.
+    async fn keep(
+        &self,
+        key: ApiKey,
+        secret: SecretString,
+    ) -> Result<(ApiKey, Option<SecretString>), KeysError> {
+        if self.keys.insert(&key).await? == Inserted::Yes {
+            note_key(&key);
+            note::after(&KeyNote::of(&key));
+            return Ok((key, Some(secret)));
+        }
+        let made_before = self.keys.get(&key.id).await?;
+        made_before.map(|kept| (kept.record, None)).ok_or(KeysError::NotFound(key.id))
+    }
+
+    /// Changes a key, and tells of it where something was changed.
+    async fn replace(
+        &self,
+        found: &ApiKey,
+        mut change: impl FnMut(&mut ApiKey) -> Result<(), KeysError> + Send,
+    ) -> Result<ApiKey, KeysError> {
+        note_key(found);
+        note::before(&KeyNote::of(found));
+        let changing = self.keys.update(&found.id, |key: &mut ApiKey| {
+            let before = key.clone();
+            change(key)?;
+            Ok::<_, KeysError>(if *key == before { Change::None } else { Change::Keep })
         });
-        let revoked = self.teller.tell(Subject::Credential(found.digest.clone()), revocation).await;
+        let changed = self.teller.tell(Subject::Credential(found.digest.clone()), changing).await;
         // Also after a failure: the change may have been kept all the same.
-        self.keyring.forget(&found);
-        let revoked = revoked?.ok_or_else(missing)?;
-        note::after(&KeyNote::of(&revoked));
-        Ok(revoked)
+        self.keyring.forget(found);
+        let changed = changed?.ok_or_else(|| KeysError::NotFound(found.id.clone()))?;
+        note::after(&KeyNote::of(&changed));
+        Ok(changed)
     }
 }
 
@@ -155,15 +203,23 @@ struct KeyNote<'a> {
     name: &'a str,
     kind: KeyKind,
     permissions: Permissions,
+    restrictions: &'a Restrictions,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    rotated_to: Option<&'a str>,
 }
 
 impl<'a> KeyNote<'a> {
     fn of(key: &'a ApiKey) -> Self {
-        let ApiKey { name, kind, permissions, expires_at, revoked_at, .. } = key;
-        let (kind, permissions) = (*kind, *permissions);
-        Self { name, kind, permissions, expires_at: *expires_at, revoked_at: *revoked_at }
+        Self {
+            name: &key.name,
+            kind: key.kind,
+            permissions: key.permissions,
+            restrictions: &key.restrictions,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            rotated_to: key.rotated_to.as_deref(),
+        }
     }
 }
 
@@ -183,36 +239,4 @@ fn is_callers(key: &ApiKey, caller: &Caller) -> bool {
         }
         CallerKind::ServiceAccount => false,
     }
-}
-
-fn check(new: &NewKey, caller: &Caller, now: Timestamp) -> Result<Permissions, Invalid> {
-    let mut found = Vec::new();
-    let mut wrong = |field: String, description: String| found.push(Violation { field, description });
-    if !is_name(&new.name) {
-        wrong(
-            String::from("name"),
-            String::from("must have 1 to 128 characters, none of them a control character"),
-        );
-    }
-    if let Some(expires_at) = new.expires_at.filter(|expires_at| *expires_at <= now) {
-        wrong(String::from("expire_time"), format!("{expires_at} is not in the future"));
-    }
-    let grantable = new.kind.permissions().and(caller.permissions);
-    let mut permissions = Permissions::NONE;
-    for (place, name) in new.permissions.iter().enumerate() {
-        match Permission::named(name) {
-            Some(permission) if grantable.has(permission) => permissions = permissions.with(permission),
-            Some(_) => {
-                wrong(
-                    format!("permissions[{place}]"),
-                    format!("`{name}` is more than the key's kind or the caller may"),
-                );
-            }
-            None => wrong(format!("permissions[{place}]"), format!("there is no permission `{name}`")),
-        }
-    }
-    if !found.is_empty() {
-        return Err(Invalid(found));
-    }
-    Ok(if new.permissions.is_empty() { grantable } else { permissions })
 }

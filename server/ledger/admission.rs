@@ -9,7 +9,7 @@ use crate::failpoint::{self, Mutant};
 use crate::fault::Invalid;
 use crate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash, TokenCount};
 use crate::gate::counters::{Charged, Counters};
-use crate::gate::decision::{Basis, Decision, DenialReason, Refusal, Verdict};
+use crate::gate::decision::{Basis, Decision, Refusal, Verdict};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
 use crate::ledger::entry::{self, Change, Head};
@@ -170,15 +170,14 @@ impl Admission {
         &self,
         subject: Subject<'_>,
         mut event: Event,
-        reason: DenialReason,
+        refusal: &Refusal,
     ) -> Result<(), AdmissionError> {
         let payload = identify(&mut event, Mode::Decide);
         let key = event::key(subject.tenant, KeyKind::Event, &event.id);
         let now = self.counters.now();
         event.occurred_at_micros.get_or_insert(now.micros());
-        let refusal = Refusal { reason, denied_by: Arc::default(), retry_after: None };
         let api_key = subject.api_key.map_or("", |id| id.as_ref());
-        let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, &refusal, Basis::Counters));
+        let body = Body::Refusal(entry::refusal(event, api_key, subject.policy, refusal, Basis::Counters));
         self.queue.place()?.note(head(subject, key, payload).record(now, Change::NONE, body));
         Ok(())
     }

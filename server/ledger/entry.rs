@@ -169,6 +169,8 @@ pub const fn reason_number(reason: DenialReason) -> i32 {
         DenialReason::RateLimited => 7,
         DenialReason::QuotaExceeded => 8,
         DenialReason::CreditsExhausted => 9,
+        DenialReason::ApiKeyNetwork => 10,
+        DenialReason::ApiKeyService => 11,
     }
 }
 

@@ -128,7 +128,8 @@ async fn key_expires_at_its_moment_also_where_it_is_remembered() {
 async fn bad_credential_of_a_customer_is_an_answer() {
     let rooms = Rooms::new().await;
     let (key, secret) = rooms.key(KeyKind::Tenant).await;
-    let known = Customer::Tenant { tenant: "acme".into(), key_id: key.id.as_str().into() };
+    let known =
+        Customer::Tenant { tenant: "acme".into(), key_id: key.id.as_str().into(), restrictions: None };
     assert_eq!(rooms.keyring.customer(&secret).await.unwrap(), known);
     let (_, services) = rooms.key(KeyKind::ServiceAccount).await;
     for wrong in ["nothing", OPERATOR_KEY, &services] {

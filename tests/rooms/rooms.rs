@@ -150,6 +150,8 @@ pub(crate) fn new_key(kind: KeyKind) -> NewKey {
         name: String::from("a key"),
         expires_at: None,
         permissions: Vec::new(),
+        services: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The methods about API keys: making, listing and ending them.
+//! The methods about API keys: making, listing, changing, rotating and ending them.
 
 use secrecy::ExposeSecret as _;
 use tollgate_client::v1;
@@ -12,8 +12,11 @@ use crate::api::status::from_fault;
 use crate::fault::Invalid;
 use crate::identity::api_key::{ApiKey, KeyKind};
 use crate::identity::caller::{Caller, CallerKind};
-use crate::identity::keys::{KeysError, NewKey};
+use crate::identity::keys::{KeyChange, KeysError, NewKey, Rotation};
 use crate::identity::permission::Permission;
+use crate::time::SECOND;
+
+const NANOS_IN_MICRO: i64 = 1_000;
 
 impl AuthApi {
     pub(super) async fn new_key(
@@ -27,8 +30,16 @@ impl AuthApi {
         let (request_id, method) = (request.request_id.as_str(), "CreateApiKey");
         let call = Call { caller, method, request_id, request: &request };
         once(&self.requests, call, without_secret, |seed| {
-            let (name, permissions) = (request.name.clone(), request.permissions.clone());
-            let new = NewKey { seed, kind, tenant, name, expires_at, permissions };
+            let new = NewKey {
+                seed,
+                kind,
+                tenant,
+                name: request.name.clone(),
+                expires_at,
+                permissions: request.permissions.clone(),
+                services: request.allowed_services.clone(),
+                networks: request.allowed_networks.clone(),
+            };
             async {
                 let (key, secret) = self.keys.create(caller, new).await?;
                 let secret = secret.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
@@ -62,15 +73,61 @@ impl AuthApi {
         })
     }
 
+    pub(super) async fn one_key(
+        &self,
+        caller: &Caller,
+        request: &v1::GetApiKeyRequest,
+    ) -> Result<v1::GetApiKeyResponse, Status> {
+        let key = self.keys.get(caller, named(&request.id)?).await.map_err(|error| from_fault(&error))?;
+        Ok(v1::GetApiKeyResponse { api_key: Some(message(key)) })
+    }
+
+    pub(super) async fn change_key(
+        &self,
+        caller: &Caller,
+        request: v1::UpdateApiKeyRequest,
+    ) -> Result<v1::UpdateApiKeyResponse, Status> {
+        let change = KeyChange {
+            name: request.name,
+            services: request.allowed_services.map(|list| list.services),
+            networks: request.allowed_networks.map(|list| list.networks),
+        };
+        let changed = self.keys.change(caller, named(&request.id)?, change).await;
+        let key = changed.map_err(|error| from_fault(&error))?;
+        Ok(v1::UpdateApiKeyResponse { api_key: Some(message(key)) })
+    }
+
+    pub(super) async fn rotate_key(
+        &self,
+        caller: &Caller,
+        request: &v1::RotateApiKeyRequest,
+    ) -> Result<v1::RotateApiKeyResponse, Status> {
+        let id = named(&request.id)?;
+        let overlap = overlap(request.overlap).map_err(|error| from_fault(&error))?;
+        let expires_at = request.expire_time.map(|moment| from_message("expire_time", moment)).transpose();
+        let expires_at = expires_at.map_err(|error| from_fault(&error))?;
+        let (request_id, method) = (request.request_id.as_str(), "RotateApiKey");
+        let call = Call { caller, method, request_id, request };
+        let without_secret = |answer: &mut v1::RotateApiKeyResponse| answer.secret.clear();
+        once(&self.requests, call, without_secret, |seed| async move {
+            let (key, secret, rotated) =
+                self.keys.rotate(caller, id, Rotation { seed, overlap, expires_at }).await?;
+            Ok::<_, KeysError>(v1::RotateApiKeyResponse {
+                api_key: Some(message(key)),
+                secret: secret.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
+                rotated: Some(message(rotated)),
+            })
+        })
+        .await
+    }
+
     pub(super) async fn end_key(
         &self,
         caller: &Caller,
         request: &v1::RevokeApiKeyRequest,
     ) -> Result<v1::RevokeApiKeyResponse, Status> {
-        if request.id.is_empty() {
-            return Err(from_fault(&Invalid::field("id", "is required")));
-        }
-        let key = self.keys.revoke(caller, &request.id).await.map_err(|error| from_fault(&error))?;
+        let revoked = self.keys.revoke(caller, named(&request.id)?).await;
+        let key = revoked.map_err(|error| from_fault(&error))?;
         Ok(v1::RevokeApiKeyResponse { api_key: Some(message(key)) })
     }
 
@@ -102,6 +159,18 @@ impl AuthApi {
     }
 }
 
+fn named(id: &str) -> Result<&str, Status> {
+    if id.is_empty() { Err(from_fault(&Invalid::field("id", "is required"))) } else { Ok(id) }
+}
+
+/// Microseconds; a length that is none is said by its field.
+fn overlap(length: Option<prost_types::Duration>) -> Result<i64, Invalid> {
+    let Some(length) = length else { return Ok(0) };
+    let seconds = length.seconds.checked_mul(SECOND);
+    let micros = seconds.and_then(|micros| micros.checked_add(i64::from(length.nanos) / NANOS_IN_MICRO));
+    micros.ok_or_else(|| Invalid::field("overlap", format!("{} s are too many", length.seconds)))
+}
+
 fn without_secret(answer: &mut v1::CreateApiKeyResponse) {
     answer.secret.clear();
 }
@@ -120,5 +189,9 @@ fn message(key: ApiKey) -> v1::ApiKey {
         create_time: Some(to_message(key.created_at)),
         expire_time: key.expires_at.map(to_message),
         revoke_time: key.revoked_at.map(to_message),
+        allowed_services: key.restrictions.services,
+        allowed_networks: key.restrictions.networks.iter().map(ToString::to_string).collect(),
+        last_use_time: key.used_at.map(to_message),
+        rotated_to: key.rotated_to.unwrap_or_default(),
     }
 }

@@ -85,9 +85,12 @@ const fn refusal_status(reason: v1::DenialReason) -> StatusCode {
         Reason::ApiKeyInvalid | Reason::ApiKeyRevoked | Reason::ApiKeyExpired => StatusCode::UNAUTHORIZED,
         Reason::CreditsExhausted => StatusCode::PAYMENT_REQUIRED,
         Reason::RateLimited | Reason::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-        Reason::Unspecified | Reason::TenantSuspended | Reason::PlanRequired | Reason::FeatureNotInPlan => {
-            StatusCode::FORBIDDEN
-        }
+        Reason::Unspecified
+        | Reason::ApiKeyNetwork
+        | Reason::ApiKeyService
+        | Reason::TenantSuspended
+        | Reason::PlanRequired
+        | Reason::FeatureNotInPlan => StatusCode::FORBIDDEN,
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::server::NamedService;
 use tower::{Layer, Service};
 
 use crate::api::layers::audit::{self, Seen, is_audited};
+use crate::api::serve::peer;
 use crate::api::status::from_fault;
 use crate::fault::Fault;
 use crate::identity::audit::Audit;
@@ -22,6 +23,13 @@ use crate::identity::permission::{Required, required};
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const BEARER: &str = "bearer ";
 const CREDENTIAL_BYTES_MAX: usize = 1_024;
+/// Methods that answer a refusal with a verdict: the door itself says there what a key is not allowed.
+const DECIDING: [&str; 4] = [
+    "/tollgate.v1.TrackService/Track",
+    "/tollgate.v1.TrackService/TrackBatch",
+    "/tollgate.v1.TrackService/Check",
+    "/tollgate.v1.TrackService/Reserve",
+];
 
 /// Puts [`Auth`] before services.
 #[derive(Clone, Debug)]
@@ -98,7 +106,7 @@ where
         let Some(known) = self.keyring.recall(credential) else {
             return Either::Right(Either::Right(Box::pin(self.ask(required, request))));
         };
-        match admit(known, required) {
+        match admit(known, required, &request) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Either::Left(self.inner.call(request))
@@ -135,11 +143,14 @@ impl<S> Auth<S> {
                 Err(error) => Err(error),
             };
             let caller = match known {
-                Ok(caller) => caller,
+                Ok(caller) => caller.at(peer(request.extensions())),
                 Err(error) => return Ok(refused(&error)),
             };
             if let Err(missing) = caller.meets(required) {
                 return Ok(audit::refused(&log, &caller, seen, missing).await);
+            }
+            if let Err(outside) = caller.require_network() {
+                return Ok(audit::refused(&log, &caller, seen, outside).await);
             }
             request.extensions_mut().insert(Arc::clone(&caller));
             audit::witnessed(&log, &caller, seen, inner.call(request)).await
@@ -168,7 +179,7 @@ impl<S> Auth<S> {
                 Ok(credential) => keyring.authenticate(&credential).await,
                 Err(error) => Err(error),
             };
-            match admit(known, required) {
+            match admit(known, required, &request) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
@@ -179,9 +190,13 @@ impl<S> Auth<S> {
     }
 }
 
-/// The caller of a request over HTTP, by the same rules.
-pub async fn authenticate(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<Caller>, CredentialError> {
-    keyring.authenticate(credential(headers)?).await
+/// The caller of a request over HTTP, by the same rules. Whether its key is allowed the network is for the door to answer.
+pub async fn authenticate(
+    keyring: &Keyring,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Arc<Caller>, CredentialError> {
+    Ok(keyring.authenticate(credential(headers)?).await?.at(peer(extensions)))
 }
 
 /// The caller that this layer put into a request.
@@ -189,12 +204,20 @@ pub fn caller(extensions: &Extensions) -> Result<&Arc<Caller>, CredentialError> 
     extensions.get().ok_or(CredentialError::Missing)
 }
 
-fn admit<R: Default>(
+fn admit<B, R: Default>(
     known: Result<Arc<Caller>, CredentialError>,
     required: Required,
+    request: &Request<B>,
 ) -> Result<Arc<Caller>, Response<R>> {
     let caller = known.map_err(|error| refused(&error))?;
     caller.meets(required).map_err(|error| refused(&error))?;
+    if caller.restrictions.is_none() {
+        return Ok(caller);
+    }
+    let caller = caller.at(peer(request.extensions()));
+    if !DECIDING.contains(&request.uri().path()) {
+        caller.require_network().map_err(|error| refused(&error))?;
+    }
     Ok(caller)
 }
 

@@ -3,9 +3,8 @@
 use tollgate_client::v1;
 
 use super::event::{self, Check};
-use super::{Asked, Door, DoorError, durability, subject, suspended, timestamp, verdict};
+use super::{Ask, Asked, Door, DoorError, durability, subject, timestamp, turned_away, verdict};
 use crate::fault::Invalid;
-use crate::gate::decision::DenialReason;
 use crate::identity::caller::Caller;
 use crate::ledger::admission::{ExtendOrder, ReserveOrder, SettleOrder};
 use crate::ledger::event::Event;
@@ -25,14 +24,15 @@ impl Door {
     ) -> Result<v1::ReserveResponse, DoorError> {
         let (tenant_id, api_key) = (request.tenant_id.clone(), request.api_key.clone());
         let (event, order) = checked_order(request)?;
-        let (entry, key_id) = match self.subject(caller, &tenant_id, &api_key, Mode::Decide).await? {
+        let ask =
+            Ask { tenant_id: &tenant_id, api_key: &api_key, service: &event.service, mode: Mode::Decide };
+        let (entry, key_id) = match self.subject(caller, ask).await? {
             Asked::Tenant { entry, key_id } => (entry, key_id),
             Asked::Refused(verdict) => return Ok(refused(verdict, event.id)),
-            Asked::Suspended { entry, key_id } => {
+            Asked::TurnedAway { entry, key_id, refusal } => {
                 let id = event.id.clone();
-                let subject = subject(&entry, key_id.as_ref());
-                self.ledger.admission.turn_away(subject, event, DenialReason::TenantSuspended)?;
-                return Ok(refused(suspended(), id));
+                self.ledger.admission.turn_away(subject(&entry, key_id.as_ref()), event, &refusal)?;
+                return Ok(refused(turned_away(&refusal), id));
             }
         };
         let reserved = self.ledger.admission.reserve(subject(&entry, key_id.as_ref()), event, order).await?;

@@ -27,6 +27,8 @@ pub(super) fn refused_at_the_door(reason: DenialReason, denied_by: &str) -> v1::
     let message = match reason {
         DenialReason::ApiKeyRevoked => "the API key was revoked",
         DenialReason::ApiKeyExpired => "the API key has expired",
+        DenialReason::ApiKeyNetwork => "the API key is not allowed this network",
+        DenialReason::ApiKeyService => "the API key is not allowed this service",
         DenialReason::TenantSuspended => "the tenant is suspended",
         _ => "the API key is not known",
     };
@@ -68,6 +70,8 @@ fn message(refusal: &Refusal, decision: &Decision) -> String {
         DenialReason::ApiKeyInvalid
         | DenialReason::ApiKeyRevoked
         | DenialReason::ApiKeyExpired
+        | DenialReason::ApiKeyNetwork
+        | DenialReason::ApiKeyService
         | DenialReason::TenantSuspended => refused_at_the_door(refusal.reason, by).message,
     }
 }

@@ -256,6 +256,10 @@ pub enum DenialReason {
     ApiKeyRevoked = 2,
     /// The customer's `api_key` in the request has expired.
     ApiKeyExpired = 3,
+    /// The key is not allowed the network that the call comes from.
+    ApiKeyNetwork = 10,
+    /// The key is not allowed the service that the call is about.
+    ApiKeyService = 11,
     /// The tenant is suspended.
     TenantSuspended = 4,
     /// The endpoint is premium and the plan has no premium access.
@@ -280,6 +284,8 @@ impl DenialReason {
             Self::ApiKeyInvalid => "DENIAL_REASON_API_KEY_INVALID",
             Self::ApiKeyRevoked => "DENIAL_REASON_API_KEY_REVOKED",
             Self::ApiKeyExpired => "DENIAL_REASON_API_KEY_EXPIRED",
+            Self::ApiKeyNetwork => "DENIAL_REASON_API_KEY_NETWORK",
+            Self::ApiKeyService => "DENIAL_REASON_API_KEY_SERVICE",
             Self::TenantSuspended => "DENIAL_REASON_TENANT_SUSPENDED",
             Self::PlanRequired => "DENIAL_REASON_PLAN_REQUIRED",
             Self::FeatureNotInPlan => "DENIAL_REASON_FEATURE_NOT_IN_PLAN",
@@ -295,6 +301,8 @@ impl DenialReason {
             "DENIAL_REASON_API_KEY_INVALID" => Some(Self::ApiKeyInvalid),
             "DENIAL_REASON_API_KEY_REVOKED" => Some(Self::ApiKeyRevoked),
             "DENIAL_REASON_API_KEY_EXPIRED" => Some(Self::ApiKeyExpired),
+            "DENIAL_REASON_API_KEY_NETWORK" => Some(Self::ApiKeyNetwork),
+            "DENIAL_REASON_API_KEY_SERVICE" => Some(Self::ApiKeyService),
             "DENIAL_REASON_TENANT_SUSPENDED" => Some(Self::TenantSuspended),
             "DENIAL_REASON_PLAN_REQUIRED" => Some(Self::PlanRequired),
             "DENIAL_REASON_FEATURE_NOT_IN_PLAN" => Some(Self::FeatureNotInPlan),
@@ -2690,6 +2698,20 @@ pub struct ApiKey {
     /// revoke_time is when it was revoked. Unset: it was not.
     #[prost(message, optional, tag = "8")]
     pub revoke_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// allowed_services are the services that calls with it may be about. Empty: all.
+    #[prost(string, repeated, tag = "9")]
+    pub allowed_services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// allowed_networks are the networks that it may be sent from, for example `10.0.0.0/8` or `2001:db8::/32`. Empty: all.
+    /// Where a service account passes the key of its customer in a request, they are not looked at: the call comes from
+    /// the service account.
+    #[prost(string, repeated, tag = "10")]
+    pub allowed_networks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// last_use_time is when it was last used, to about a minute. Unset: never.
+    #[prost(message, optional, tag = "11")]
+    pub last_use_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// rotated_to is the id of the key that takes its place. Empty: it was not rotated.
+    #[prost(string, tag = "12")]
+    pub rotated_to: ::prost::alloc::string::String,
 }
 /// CreateApiKeyRequest asks for a new key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2712,6 +2734,15 @@ pub struct CreateApiKeyRequest {
     /// request_id makes a retry safe: the same id makes one key. A retry answers the key without its secret.
     #[prost(string, tag = "6")]
     pub request_id: ::prost::alloc::string::String,
+    /// allowed_services are the services that calls with it may be about, at most 32. Empty: all that the caller's own key may.
+    /// Such a call about another service is DENIED.
+    #[prost(string, repeated, tag = "7")]
+    pub allowed_services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// allowed_networks are the networks that it may be sent from, at most 32, for example `10.0.0.0/8`, `2001:db8::/32` or one
+    /// address. Empty: all that the caller's own key may. A call from elsewhere is DENIED where it asks for a decision, and
+    /// PERMISSION_DENIED else.
+    #[prost(string, repeated, tag = "8")]
+    pub allowed_networks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// CreateApiKeyResponse is the new key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2745,6 +2776,86 @@ pub struct ListApiKeysResponse {
     /// next_page_token opens the next page. Empty: this is the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+/// GetApiKeyRequest names a key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetApiKeyRequest {
+    /// id is the key's id, `key_…`. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// GetApiKeyResponse is the key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetApiKeyResponse {
+    /// api_key is the key.
+    #[prost(message, optional, tag = "1")]
+    pub api_key: ::core::option::Option<ApiKey>,
+}
+/// ServiceList is some services, or all.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceList {
+    /// services are their names, at most 32. Empty: all.
+    #[prost(string, repeated, tag = "1")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// NetworkList is some networks, or all.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkList {
+    /// networks are at most 32, for example `10.0.0.0/8`. Empty: all.
+    #[prost(string, repeated, tag = "1")]
+    pub networks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// UpdateApiKeyRequest says what shall be otherwise. What is unset stays.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateApiKeyRequest {
+    /// id is the key's id, `key_…`. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// name is for people, 1 to 128 characters.
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// allowed_services are the services that calls with it may be about.
+    #[prost(message, optional, tag = "3")]
+    pub allowed_services: ::core::option::Option<ServiceList>,
+    /// allowed_networks are the networks that it may be sent from.
+    #[prost(message, optional, tag = "4")]
+    pub allowed_networks: ::core::option::Option<NetworkList>,
+}
+/// UpdateApiKeyResponse is the changed key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateApiKeyResponse {
+    /// api_key is the key.
+    #[prost(message, optional, tag = "1")]
+    pub api_key: ::core::option::Option<ApiKey>,
+}
+/// RotateApiKeyRequest names the key to rotate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateApiKeyRequest {
+    /// id is the key's id, `key_…`. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// overlap is how long the old key is good beside the new one, at most 30 days. Unset: not at all.
+    #[prost(message, optional, tag = "2")]
+    pub overlap: ::core::option::Option<::prost_types::Duration>,
+    /// expire_time is when the new key shall end by itself, in the future. Unset: when the old one would have ended.
+    #[prost(message, optional, tag = "3")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// request_id makes a retry safe: the same id makes one key. A retry answers the key without its secret.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// RotateApiKeyResponse is the new key and the old one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateApiKeyResponse {
+    /// api_key is the new key.
+    #[prost(message, optional, tag = "1")]
+    pub api_key: ::core::option::Option<ApiKey>,
+    /// secret is the new credential itself, shown this once. Empty in the answer to a retry.
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
+    /// rotated is the old key, with the end of the overlap as its expire_time.
+    #[prost(message, optional, tag = "3")]
+    pub rotated: ::core::option::Option<ApiKey>,
 }
 /// RevokeApiKeyRequest names the key to end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3165,6 +3276,82 @@ pub mod auth_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "ListApiKeys"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// GetApiKey answers one key, without its secret.
+        pub async fn get_api_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetApiKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetApiKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/GetApiKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "GetApiKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UpdateApiKey changes a key's name, and where it is good. It holds from the answer on.
+        pub async fn update_api_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateApiKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateApiKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/UpdateApiKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "UpdateApiKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RotateApiKey makes a key that may do the same and answers its secret, this once. The old one is good until the end of the
+        /// overlap. FAILED_PRECONDITION: it has ended, or was rotated before.
+        pub async fn rotate_api_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateApiKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateApiKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/RotateApiKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "RotateApiKey"));
             self.inner.unary(req, path, codec).await
         }
         /// RevokeApiKey ends a key at once. Revoking a revoked key changes nothing.
@@ -4454,6 +4641,13 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION. The tenant has as many roles, or as many owners, as it can have.
     /// Example: CreateRole for the 33rd time.
     RosterFull = 69,
+    /// PERMISSION_DENIED. The API key is not allowed that: metadata `restriction` is `network` or `service`. Calls that ask
+    /// for a decision are DENIED instead.
+    /// Example: ListEvents from 192.0.2.1 with a key that is allowed 10.0.0.0/8.
+    ApiKeyRestricted = 70,
+    /// FAILED_PRECONDITION. The API key was rotated before, was revoked, or has expired.
+    /// Example: RotateApiKey of one key twice.
+    ApiKeyEnded = 71,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4509,6 +4703,8 @@ impl ErrorReason {
             Self::RoleExists => "ERROR_REASON_ROLE_EXISTS",
             Self::RoleInUse => "ERROR_REASON_ROLE_IN_USE",
             Self::RosterFull => "ERROR_REASON_ROSTER_FULL",
+            Self::ApiKeyRestricted => "ERROR_REASON_API_KEY_RESTRICTED",
+            Self::ApiKeyEnded => "ERROR_REASON_API_KEY_ENDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4561,6 +4757,8 @@ impl ErrorReason {
             "ERROR_REASON_ROLE_EXISTS" => Some(Self::RoleExists),
             "ERROR_REASON_ROLE_IN_USE" => Some(Self::RoleInUse),
             "ERROR_REASON_ROSTER_FULL" => Some(Self::RosterFull),
+            "ERROR_REASON_API_KEY_RESTRICTED" => Some(Self::ApiKeyRestricted),
+            "ERROR_REASON_API_KEY_ENDED" => Some(Self::ApiKeyEnded),
             _ => None,
         }
     }
