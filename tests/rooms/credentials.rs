@@ -190,8 +190,8 @@ async fn who_calls_for_whom() {
     for (credential, tenant_id, api_key, expected) in cases {
         let caller = door.rooms.keyring.authenticate(credential).await.unwrap();
         let found = match door.resolver.resolve(&caller, tenant_id, api_key).await {
-            Ok(Resolved::Tenant { entry, key_id: None }) => entry.id.to_string(),
-            Ok(Resolved::Tenant { entry, key_id: Some(_) }) => format!("{} with its key", entry.id),
+            Ok(Resolved::Tenant { entry, key_id: None, .. }) => entry.id.to_string(),
+            Ok(Resolved::Tenant { entry, key_id: Some(_), .. }) => format!("{} with its key", entry.id),
             Ok(Resolved::Refused { reason, denied_by }) => format!("refused {reason:?} by {denied_by}"),
             Err(error) => error_name(&error).to_owned(),
         };

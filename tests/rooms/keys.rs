@@ -225,3 +225,29 @@ async fn keys_are_listed_newest_first_and_each_owners_apart() {
     assert_eq!(rooms.keys.list(None, None, 9).await.unwrap().records.len(), 1);
     assert!(rooms.keys.list(Some("acm"), None, 9).await.unwrap().records.is_empty());
 }
+
+/// `TOLLGATE_KEY_RECALLS` is how often each key is recalled; without it, a few times. What is printed is the mean.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "a test speaks to whoever runs it")]
+async fn recall_costs_a_digest_and_a_look_into_memory() {
+    let recalls =
+        std::env::var("TOLLGATE_KEY_RECALLS").ok().map_or(1_000, |recalls| recalls.parse().unwrap());
+    let rooms = Rooms::new().await;
+    let operator = rooms.operator().await;
+    let networks = ["10.0.0.0/8", "127.0.0.0/8"].map(String::from).to_vec();
+    for (name, networks) in [("everywhere", Vec::new()), ("in two networks", networks)] {
+        let new = NewKey { networks, ..new_key(KeyKind::Tenant) };
+        let (_, secret) = rooms.keys.create(&operator, new).await.unwrap();
+        let secret = secrecy::ExposeSecret::expose_secret(&secret.unwrap()).to_owned();
+        rooms.keyring.authenticate(&secret).await.unwrap();
+        let peer = Some("127.0.0.1".parse().unwrap());
+        let before = rooms.store.watched.reads();
+        let began = std::time::Instant::now();
+        for _ in 0..recalls {
+            let caller = rooms.keyring.recall(&secret).unwrap().unwrap().at(peer);
+            assert!(!std::hint::black_box(caller).is_outside);
+        }
+        println!("a key that is good {name}: {:?} a recall", began.elapsed() / recalls);
+        assert_eq!(rooms.store.watched.reads(), before);
+    }
+}

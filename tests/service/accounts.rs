@@ -1,3 +1,4 @@
 //! Who may enter, and what each may do there.
 
+mod keys;
 mod matrix;

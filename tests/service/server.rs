@@ -144,6 +144,11 @@ impl Server {
         self.running.address()
     }
 
+    /// Where the clock stands, in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        tollgate::time::Clock::now(self.clock.as_ref()).seconds()
+    }
+
     pub(crate) fn clock(&self) -> &ManualClock {
         &self.clock
     }

@@ -116,6 +116,7 @@ fn outcome(headers: &HeaderMap) -> Outcome {
 mod tests {
     use super::*;
     use crate::fault::Invalid;
+    use crate::identity::caller::PermissionMissing;
     use crate::identity::permission::Permission;
 
     #[test]
