@@ -29,10 +29,12 @@ use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::audit::Audit;
+use crate::identity::holdings::Holdings;
 use crate::identity::installation::{self, InstallationError};
 use crate::identity::keyring::Keyring;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::close_audit::CloseAudit;
+use crate::jobs::end_tenants::EndTenants;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
@@ -137,7 +139,10 @@ impl App {
             retention_days: config.retention.days.get(),
         };
         let close_audit = CloseAudit { audit: Arc::clone(&rooms.audit) };
-        let jobs = start_jobs(&documents, clean_up, close_audit, &clock, tasks);
+        let holdings = Holdings::new(&documents);
+        let end_tenants = EndTenants { tenants: Arc::clone(&rooms.tenants), holdings: holdings.clone() };
+        let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(close_audit), Arc::new(end_tenants)];
+        let jobs = start_jobs(&documents, jobs, &clock, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
@@ -179,6 +184,7 @@ impl App {
                 users,
                 audit: Arc::clone(&audit),
                 resolver,
+                holdings,
             },
             audit,
             limits: config.limits,
@@ -222,13 +228,12 @@ impl App {
 /// Runs all jobs when they are due.
 fn start_jobs(
     documents: &Arc<dyn Documents>,
-    clean_up: CleanUp,
-    close_audit: CloseAudit,
+    mut jobs: Vec<Arc<dyn Job>>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
     let forget_changes = ForgetChanges { teller: Teller::new(documents, Arc::clone(clock)) };
-    let jobs: Vec<Arc<dyn Job>> = vec![Arc::new(clean_up), Arc::new(close_audit), Arc::new(forget_changes)];
+    jobs.push(Arc::new(forget_changes));
     let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner

@@ -55,6 +55,8 @@ pub enum Reason {
     RosterFull,
     ApiKeyRestricted,
     ApiKeyEnded,
+    TenantDeleted,
+    TenantEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -100,7 +102,8 @@ impl Reason {
             Self::PermissionMissing
             | Self::TenantForbidden
             | Self::GrantExceedsOwn
-            | Self::ApiKeyRestricted => Kind::Denied,
+            | Self::ApiKeyRestricted
+            | Self::TenantDeleted => Kind::Denied,
             Self::TenantNotFound
             | Self::PlanNotFound
             | Self::PlanVersionNotFound
@@ -125,7 +128,8 @@ impl Reason {
             | Self::LastOwner
             | Self::RoleInUse
             | Self::RosterFull
-            | Self::ApiKeyEnded => Kind::Precondition,
+            | Self::ApiKeyEnded
+            | Self::TenantEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy => Kind::Exhausted,
             Self::DecisionAbandoned

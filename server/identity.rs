@@ -7,6 +7,7 @@ pub mod credential;
 pub mod directory;
 pub mod hasher;
 pub mod hearing;
+pub mod holdings;
 pub mod installation;
 pub mod keyring;
 pub mod keys;

@@ -2,6 +2,7 @@
 
 pub mod clean_up;
 pub mod close_audit;
+pub mod end_tenants;
 pub mod forget_changes;
 pub mod pieces;
 pub mod record;

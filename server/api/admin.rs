@@ -3,6 +3,7 @@
 mod audit;
 mod jobs;
 mod staff;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -12,12 +13,13 @@ use tonic::{Request, Response, Status};
 use crate::api::convert::time::to_message;
 use crate::api::layers::auth::caller;
 use crate::api::once::{Call, once, whole};
-use crate::api::page::{List, Pages, page_size};
+use crate::api::page::Pages;
 use crate::api::resolve::Resolver;
 use crate::api::rpc::admin_service_server::AdminService;
 use crate::api::status::from_fault;
 use crate::fault::Invalid;
 use crate::identity::audit::{Audit, note};
+use crate::identity::holdings::Holdings;
 use crate::identity::members::Members;
 use crate::identity::requests::Requests;
 use crate::identity::tenant::TenantState;
@@ -25,8 +27,6 @@ use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
 use crate::identity::user::User;
 use crate::jobs::runner::{JobsError, Runner};
 use crate::store::records::Records;
-
-const TENANTS: List<'static> = List { method: "ListTenants", tenant: "", filter: &[] };
 
 /// `AdminService` over the tenants and the jobs.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct AdminApi {
     pub audit: Arc<Audit>,
     /// Finds the tenants that requests are about.
     pub resolver: Arc<Resolver>,
+    /// What is held on tenants.
+    pub holdings: Holdings,
 }
 
 #[tonic::async_trait]
@@ -86,15 +88,41 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
-        let request = request.get_ref();
-        let size = page_size(request.page_size).map_err(|error| from_fault(&error))?;
-        let after =
-            self.pages.open_place(TENANTS, &request.page_token).map_err(|error| from_fault(&error))?;
-        let page = self.tenants.list(after.as_ref(), size).await.map_err(|error| from_fault(&error))?;
-        Ok(Response::new(v1::ListTenantsResponse {
-            tenants: page.records.into_iter().map(message).collect(),
-            next_page_token: self.pages.seal_place(TENANTS, page.next.as_ref()),
-        }))
+        self.page_of_tenants(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        self.change_tenant(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
+        let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
+        self.end_tenant(&caller, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn undelete_tenant(
+        &self,
+        request: Request<v1::UndeleteTenantRequest>,
+    ) -> Result<Response<v1::UndeleteTenantResponse>, Status> {
+        let back = self.tenants.undelete(named(&request.get_ref().tenant_id)?).await;
+        let tenant = back.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::UndeleteTenantResponse { tenant: Some(message(tenant)) }))
+    }
+
+    type ExportTenantStream = tenants::Export;
+
+    async fn export_tenant(
+        &self,
+        request: Request<v1::ExportTenantRequest>,
+    ) -> Result<Response<Self::ExportTenantStream>, Status> {
+        let caller = Arc::clone(caller(request.extensions()).map_err(|error| from_fault(&error))?);
+        self.export(&caller, request.get_ref()).await.map(Response::new)
     }
 
     async fn suspend_tenant(
@@ -188,9 +216,10 @@ fn named(tenant_id: &str) -> Result<&str, Status> {
 
 fn message(subscriber: Subscriber) -> v1::Tenant {
     let Subscriber { tenant, subscription } = subscriber;
-    let state = match tenant.state {
+    let state = match tenant.standing() {
         TenantState::Active => v1::TenantState::Active,
         TenantState::Suspended => v1::TenantState::Suspended,
+        TenantState::Deleted => v1::TenantState::Deleted,
     };
     v1::Tenant {
         id: tenant.id,
@@ -200,5 +229,7 @@ fn message(subscriber: Subscriber) -> v1::Tenant {
         time_zone: tenant.time_zone,
         create_time: Some(to_message(tenant.created_at)),
         suspend_reason: tenant.suspend_reason,
+        delete_time: tenant.deletion.map(|deletion| to_message(deletion.at)),
+        end_time: tenant.deletion.map(|deletion| to_message(deletion.ends_at)),
     }
 }

@@ -11,6 +11,7 @@ use crate::identity::directory::{Directory, TenantEntry};
 use crate::identity::keyring::{Customer, Keyring};
 use crate::identity::permission::Permission;
 use crate::identity::restrictions::Restrictions;
+use crate::identity::tenant::TenantState;
 use crate::identity::tenants::is_tenant_id;
 use crate::store::StoreError;
 
@@ -54,6 +55,9 @@ pub enum ResolveError {
     /// A caller who may name any tenant names one that is not there.
     #[error("there is no tenant `{0}`")]
     NotFound(String),
+    /// The tenant was deleted. Who looks after tenants sees it all the same.
+    #[error("tenant `{0}` was deleted")]
+    Deleted(String),
     /// It passes the credential of a customer, and may not.
     #[error(transparent)]
     PermissionMissing(#[from] PermissionMissing),
@@ -70,6 +74,7 @@ impl Fault for ResolveError {
         match self {
             Self::Forbidden(_) => Reason::TenantForbidden,
             Self::NotFound(_) => Reason::TenantNotFound,
+            Self::Deleted(_) => Reason::TenantDeleted,
             Self::PermissionMissing(error) => error.reason(),
             Self::Invalid(invalid) => invalid.reason(),
             Self::Store(error) => error.reason(),
@@ -100,9 +105,10 @@ impl Resolver {
 
     /// The tenant that a request is about: `tenant_id`, or the caller's own where that is empty.
     pub async fn tenant(&self, caller: &Caller, tenant_id: &str) -> Result<Arc<TenantEntry>, ResolveError> {
-        let id = Self::named(caller, tenant_id)?;
-        let entry = self.directory.tenant(id).await?.ok_or_else(|| ResolveError::NotFound(id.to_owned()))?;
-        note::tenant(id);
+        let entry = self.entry(caller, tenant_id).await?;
+        if entry.state == TenantState::Deleted && !caller.permissions.has(Permission::TenantsAny) {
+            return Err(ResolveError::Deleted(entry.id.as_ref().to_owned()));
+        }
         Ok(entry)
     }
 
@@ -114,7 +120,10 @@ impl Resolver {
         api_key: &str,
     ) -> Result<Resolved, ResolveError> {
         if api_key.is_empty() {
-            let entry = self.tenant(caller, tenant_id).await?;
+            let entry = self.entry(caller, tenant_id).await?;
+            if entry.state == TenantState::Deleted {
+                return Ok(deleted());
+            }
             let key_id = caller.tenant().and(caller.key_id.clone());
             return Ok(Resolved::Tenant { entry, key_id, restrictions: None });
         }
@@ -130,7 +139,17 @@ impl Resolver {
         }
         let entry = self.directory.tenant(&tenant).await?;
         let entry = entry.ok_or_else(|| ResolveError::NotFound(tenant.as_ref().to_owned()))?;
+        if entry.state == TenantState::Deleted {
+            return Ok(deleted());
+        }
         Ok(Resolved::Tenant { entry, key_id: Some(key_id), restrictions })
+    }
+
+    async fn entry(&self, caller: &Caller, tenant_id: &str) -> Result<Arc<TenantEntry>, ResolveError> {
+        let id = Self::named(caller, tenant_id)?;
+        let entry = self.directory.tenant(id).await?.ok_or_else(|| ResolveError::NotFound(id.to_owned()))?;
+        note::tenant(id);
+        Ok(entry)
     }
 
     fn named<'a>(caller: &'a Caller, tenant_id: &'a str) -> Result<&'a str, ResolveError> {
@@ -145,6 +164,11 @@ impl Resolver {
             (_, named) => Err(ResolveError::Forbidden(named.to_owned())),
         }
     }
+}
+
+/// Nothing more is kept of a tenant that was deleted, not even that a call was refused.
+fn deleted() -> Resolved {
+    Resolved::Refused { reason: DenialReason::TenantDeleted, denied_by: String::new() }
 }
 
 /// What refused. The id of a key is not secret, its credential is.

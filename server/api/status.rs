@@ -205,6 +205,8 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::RosterFull => ErrorReason::RosterFull,
         Reason::ApiKeyRestricted => ErrorReason::ApiKeyRestricted,
         Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
+        Reason::TenantDeleted => ErrorReason::TenantDeleted,
+        Reason::TenantEnded => ErrorReason::TenantEnded,
     }
 }
 
@@ -272,6 +274,8 @@ mod tests {
             ErrorReason::RosterFull => Reason::RosterFull,
             ErrorReason::ApiKeyRestricted => Reason::ApiKeyRestricted,
             ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
+            ErrorReason::TenantDeleted => Reason::TenantDeleted,
+            ErrorReason::TenantEnded => Reason::TenantEnded,
         })
     }
 

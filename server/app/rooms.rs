@@ -64,14 +64,15 @@ impl Rooms {
         tasks.spawn(notebook.run(tasks.stopping()));
         let keyring = Keyring::new(documents, clock(), &secrets.pepper, &secrets.operator_key);
         let keyring = Arc::new(keyring.noting(uses));
-        let tenants = Arc::new(Tenants::new(
+        let tenants = Tenants::new(
             documents,
             Arc::clone(&catalogue),
             subscriptions,
             Arc::clone(&directory),
             clock(),
             default_plan,
-        ));
+        );
+        let tenants = Arc::new(tenants.closing(Arc::clone(&keyring)));
         let roles = Arc::new(Roles::open(documents, clock()).await?);
         let hearing = Hearing::new(
             documents,

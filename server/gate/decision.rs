@@ -82,6 +82,8 @@ pub enum DenialReason {
     ApiKeyService,
     /// The tenant is suspended.
     TenantSuspended,
+    /// The tenant was deleted.
+    TenantDeleted,
     /// The endpoint is premium and the plan is not.
     PlanRequired,
     /// The plan lacks the feature.

@@ -99,7 +99,7 @@ impl Directory {
         })?;
         let entry = Arc::new(TenantEntry {
             id: id.into(),
-            state: tenant.state,
+            state: tenant.standing(),
             policy,
             holds_until: subscription.rule_changes_at(now),
         });

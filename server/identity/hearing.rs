@@ -95,6 +95,10 @@ impl Hearing {
         match subject {
             Subject::Credential(digest) => self.keyring.forget_digest(digest),
             Subject::Tenant(id) => self.directory.forget(id),
+            Subject::TenantEnd(id) => {
+                self.directory.forget(id);
+                self.keyring.forget_all();
+            }
             Subject::Catalogue => self.directory.forget_all(),
             Subject::Role(tenant) => {
                 self.roles.forget(tenant);

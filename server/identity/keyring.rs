@@ -15,6 +15,7 @@ use crate::identity::last_use::{Seen, Uses};
 use crate::identity::permission::Permissions;
 use crate::identity::restrictions::Restrictions;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
+use crate::identity::tenant::Tenant;
 use crate::store::changes::Confirmed;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
@@ -29,6 +30,7 @@ pub struct Keyring {
     operator_digest: Digest,
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
+    tenants: Records<Tenant>,
     verified: Cache<Digest, Arc<Verified>>,
     confirmed: Confirmed,
     uses: Option<Uses>,
@@ -75,6 +77,9 @@ pub enum CredentialError {
     /// Its time is over.
     #[error("the credential has expired")]
     Expired,
+    /// Its tenant was deleted.
+    #[error("the tenant was deleted")]
+    TenantDeleted,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +93,7 @@ impl Fault for CredentialError {
             Self::Invalid => Reason::CredentialInvalid,
             Self::Revoked => Reason::CredentialRevoked,
             Self::Expired => Reason::CredentialExpired,
+            Self::TenantDeleted => Reason::TenantDeleted,
             Self::Store(error) => error.reason(),
         }
     }
@@ -115,6 +121,7 @@ impl Keyring {
             seal,
             operator: Arc::new(operator),
             keys: Records::new(Arc::clone(documents)),
+            tenants: Records::new(Arc::clone(documents)),
             verified: Cache::new(VERIFIED_MAX),
             confirmed: Confirmed::at(clock.now()),
             uses: None,
@@ -157,10 +164,20 @@ impl Keyring {
         if key.revoked_at.is_some() {
             return Err(CredentialError::Revoked);
         }
+        if let Some(tenant) = &key.tenant {
+            self.require_tenant(tenant).await?;
+        }
         let (caller, seen) = (Arc::new(caller(&key)?), Seen::at(key.used_at));
         let verified = Arc::new(Verified { caller, expires_at: key.expires_at, seen });
         self.verified.keep(digest, Arc::clone(&verified), ticket);
         self.admit(&verified, self.clock.now())
+    }
+
+    /// Whether a tenant was not deleted. Whoever remembers a caller of it asks once: a deletion makes all callers forgotten.
+    pub async fn require_tenant(&self, tenant: &str) -> Result<(), CredentialError> {
+        let found = self.tenants.get(tenant).await?;
+        let is_deleted = found.is_some_and(|kept| kept.record.deletion.is_some());
+        if is_deleted { Err(CredentialError::TenantDeleted) } else { Ok(()) }
     }
 
     /// Whose the credential is that a caller received from its own customer.
@@ -169,6 +186,9 @@ impl Keyring {
             Ok(caller) => caller,
             Err(CredentialError::Revoked) => return Ok(Customer::Refused(DenialReason::ApiKeyRevoked)),
             Err(CredentialError::Expired) => return Ok(Customer::Refused(DenialReason::ApiKeyExpired)),
+            Err(CredentialError::TenantDeleted) => {
+                return Ok(Customer::Refused(DenialReason::TenantDeleted));
+            }
             Err(CredentialError::Store(error)) => return Err(error),
             Err(CredentialError::Missing | CredentialError::Ambiguous | CredentialError::Invalid) => {
                 return Ok(Customer::Refused(DenialReason::ApiKeyInvalid));

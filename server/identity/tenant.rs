@@ -17,6 +17,9 @@ pub struct Tenant {
     pub state: TenantState,
     /// Why it is suspended; empty where it is not.
     pub suspend_reason: String,
+    /// Its end; `None`: it was not deleted.
+    #[serde(default)]
+    pub deletion: Option<Deletion>,
     /// The IANA zone of its billing periods.
     pub time_zone: String,
     /// When it was made.
@@ -39,6 +42,17 @@ pub struct Opening {
     pub version: u32,
 }
 
+/// The end of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When it was deleted.
+    pub at: Timestamp,
+    /// When what is held on it ends.
+    pub ends_at: Timestamp,
+    /// Whether that has ended.
+    pub is_done: bool,
+}
+
 /// Whether a tenant may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,12 +61,26 @@ pub enum TenantState {
     Active,
     /// Its calls are refused.
     Suspended,
+    /// It was deleted. A tenant is not kept so: what it was before comes back with it.
+    Deleted,
 }
 
 /// The index of tenants by age.
 pub const AGE: &str = "age";
+/// The index of tenants by id, in small letters.
+pub const ID: &str = "id";
+/// The index of tenants by name, in small letters.
+pub const NAME: &str = "name";
+/// The index of deleted tenants by the moment at which what is held on them ends.
+pub const END: &str = "end";
 
 impl Tenant {
+    /// Whether it may call.
+    #[must_use]
+    pub const fn standing(&self) -> TenantState {
+        if self.deletion.is_some() { TenantState::Deleted } else { self.state }
+    }
+
     /// Its first subscription: always the same.
     #[must_use]
     pub fn first_subscription(&self) -> Subscription {
@@ -78,6 +106,14 @@ impl Record for Tenant {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(AGE, format!("{:020}", self.created_at.micros().max(0)))]
+        let moment = |at: Timestamp| format!("{:020}", at.micros().max(0));
+        let mut ranges = vec![(AGE, moment(self.created_at)), (ID, self.id.to_lowercase())];
+        if !self.name.is_empty() {
+            ranges.push((NAME, self.name.to_lowercase()));
+        }
+        if let Some(deletion) = self.deletion.filter(|deletion| !deletion.is_done) {
+            ranges.push((END, moment(deletion.ends_at)));
+        }
+        ranges
     }
 }

@@ -1,4 +1,7 @@
-//! Making, listing, suspending and resuming tenants, and moving them between plans.
+//! Making, finding, changing, suspending and resuming tenants, and moving them between plans.
+
+mod ending;
+mod search;
 
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::id;
 use crate::identity::audit::note;
 use crate::identity::directory::Directory;
+use crate::identity::keyring::Keyring;
 use crate::identity::tenant::{AGE, Opening, Tenant, TenantState};
 use crate::plans::PlansError;
 use crate::plans::bounds::is_name;
@@ -30,6 +34,7 @@ pub struct Tenants {
     catalogue: Arc<Catalogue>,
     subscriptions: Arc<Subscriptions>,
     directory: Arc<Directory>,
+    keyring: Option<Arc<Keyring>>,
     teller: Teller,
     clock: Arc<dyn Clock>,
     default_plan: String,
@@ -50,6 +55,15 @@ pub struct NewTenant {
     pub time_zone: String,
 }
 
+/// What shall be otherwise with a tenant; `None`: it stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// Its name for people.
+    pub name: Option<String>,
+    /// The IANA zone of its billing periods.
+    pub time_zone: Option<String>,
+}
+
 /// A tenant and the plan it is on.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
@@ -68,6 +82,9 @@ pub enum TenantsError {
     /// Another tenant has the id.
     #[error("there is a tenant `{0}` already")]
     IdTaken(String),
+    /// What was held on it is deleted.
+    #[error("tenant `{0}` has ended")]
+    Ended(String),
     /// A field is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -84,6 +101,7 @@ impl Fault for TenantsError {
         match self {
             Self::NotFound(_) => Reason::TenantNotFound,
             Self::IdTaken(_) => Reason::TenantExists,
+            Self::Ended(_) => Reason::TenantEnded,
             Self::Invalid(invalid) => invalid.reason(),
             Self::Plans(error) => error.reason(),
             Self::Store(error) => error.reason(),
@@ -112,7 +130,13 @@ impl Tenants {
     ) -> Self {
         let tenants = Records::new(Arc::clone(documents));
         let teller = Teller::new(documents, Arc::clone(&clock));
-        Self { tenants, catalogue, subscriptions, directory, teller, clock, default_plan }
+        Self { tenants, catalogue, subscriptions, directory, keyring: None, teller, clock, default_plan }
+    }
+
+    /// The same, and the callers of a tenant that ends are forgotten there.
+    #[must_use]
+    pub fn closing(self, keyring: Arc<Keyring>) -> Self {
+        Self { keyring: Some(keyring), ..self }
     }
 
     /// Makes a tenant on the published version of a plan.
@@ -125,6 +149,7 @@ impl Tenants {
             name: new.name,
             state: TenantState::Active,
             suspend_reason: String::new(),
+            deletion: None,
             time_zone: if new.time_zone.is_empty() { String::from("UTC") } else { new.time_zone },
             created_at: self.clock.now(),
             origin: new.seed.simple().to_string(),
@@ -155,6 +180,10 @@ impl Tenants {
     pub async fn list(&self, after: Option<&Place>, limit: usize) -> Result<Page<Subscriber>, TenantsError> {
         let range = Range { index: AGE, prefix: "", order: Order::Ascending, after };
         let page = self.tenants.page(range, limit).await?;
+        self.with_subscriptions(page).await
+    }
+
+    async fn with_subscriptions(&self, page: Page<Tenant>) -> Result<Page<Subscriber>, TenantsError> {
         let ids: Vec<_> = page.records.iter().map(|tenant| tenant.id.clone()).collect();
         let subscriptions = self.subscriptions.get_many(&ids).await?;
         let mut records = Vec::with_capacity(page.records.len());
@@ -180,6 +209,36 @@ impl Tenants {
     /// Lets a tenant's calls be decided again from the answer on.
     pub async fn resume(&self, id: &str) -> Result<Subscriber, TenantsError> {
         self.set_state(id, TenantState::Active, "").await
+    }
+
+    /// Changes a tenant's name, or the zone of its billing periods; another zone holds from the next period.
+    pub async fn change(&self, id: &str, change: TenantChange) -> Result<Subscriber, TenantsError> {
+        check_change(&change)?;
+        self.get(id).await?;
+        let changing = async {
+            if let Some(zone) = &change.time_zone {
+                self.subscriptions.change_zone(id, zone).await?;
+            }
+            self.tenants
+                .update(id, |tenant: &mut Tenant| {
+                    let before = tenant.clone();
+                    note::before(tenant);
+                    if let Some(name) = &change.name {
+                        tenant.name.clone_from(name);
+                    }
+                    if let Some(zone) = &change.time_zone {
+                        tenant.time_zone.clone_from(zone);
+                    }
+                    Ok::<_, StoreError>(if *tenant == before { Change::None } else { Change::Keep })
+                })
+                .await
+        };
+        let changed = self.teller.tell(Subject::Tenant(id.to_owned()), changing).await;
+        self.directory.forget(id);
+        let tenant = changed?.ok_or_else(|| TenantsError::NotFound(id.to_owned()))?;
+        note_tenant(&tenant.id);
+        note::after(&tenant);
+        self.with_subscription(tenant).await
     }
 
     /// Moves a tenant to the published version of a plan from the answer on; another anchor holds from the next period.
@@ -245,6 +304,20 @@ pub fn is_tenant_id(id: &str) -> bool {
 fn note_tenant(id: &str) {
     note::tenant(id);
     note::target("tenant", id);
+}
+
+fn check_change(change: &TenantChange) -> Result<(), Invalid> {
+    let mut found = Vec::new();
+    let mut wrong = |field: &str, description: String| {
+        found.push(Violation { field: field.to_owned(), description });
+    };
+    if change.name.as_ref().is_some_and(|name| !is_name(name)) {
+        wrong("name", String::from("must have 1 to 128 characters, none of them a control character"));
+    }
+    if let Some(zone) = change.time_zone.as_ref().filter(|zone| TimeZone::get(zone).is_err()) {
+        wrong("time_zone", format!("`{zone}` is no IANA time zone"));
+    }
+    if found.is_empty() { Ok(()) } else { Err(Invalid(found)) }
 }
 
 fn check(new: &NewTenant) -> Result<(), Invalid> {

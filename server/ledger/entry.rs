@@ -171,6 +171,7 @@ pub const fn reason_number(reason: DenialReason) -> i32 {
         DenialReason::CreditsExhausted => 9,
         DenialReason::ApiKeyNetwork => 10,
         DenialReason::ApiKeyService => 11,
+        DenialReason::TenantDeleted => 12,
     }
 }
 

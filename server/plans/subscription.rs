@@ -43,10 +43,13 @@ pub enum PeriodAnchor {
 }
 
 /// An anchor that holds until a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierAnchor {
     /// The anchor.
     pub anchor: PeriodAnchor,
+    /// The zone that held with it; `None`: as now.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// The end of the period in which it was changed.
     pub until: Timestamp,
 }
@@ -54,10 +57,12 @@ pub struct EarlierAnchor {
 impl Subscription {
     /// The rule of the period that contains `now`.
     pub fn rule(&self, now: Timestamp) -> Result<PeriodRule, StoreError> {
-        let zone = TimeZone::get(&self.zone).map_err(|error| {
+        let earlier = self.earlier(now);
+        let name = earlier.and_then(|earlier| earlier.zone.as_ref()).unwrap_or(&self.zone);
+        let zone = TimeZone::get(name).map_err(|error| {
             StoreError::corrupt(format!("the time zone of tenant `{}`", self.tenant), error)
         })?;
-        let anchor = match self.earlier(now).map_or(self.anchor, |earlier| earlier.anchor) {
+        let anchor = match earlier.map_or(self.anchor, |earlier| earlier.anchor) {
             PeriodAnchor::CalendarMonth => Anchor::CalendarMonth,
             PeriodAnchor::Anniversary => Anchor::Anniversary { since: self.opened_at },
         };
@@ -67,7 +72,7 @@ impl Subscription {
     /// The billing period that contains `now`. The first one after a change of the anchor begins where the one before ended.
     pub fn period(&self, now: Timestamp) -> Result<Period, StoreError> {
         let period = self.rule(now)?.containing(now);
-        let start = match self.before {
+        let start = match &self.before {
             Some(earlier) if now >= earlier.until => period.start.max(earlier.until),
             _ => period.start,
         };
@@ -82,17 +87,32 @@ impl Subscription {
 
     /// Sets the anchor from the next period on.
     pub fn set_anchor(&mut self, anchor: PeriodAnchor, now: Timestamp) -> Result<(), StoreError> {
-        let held = self.earlier(now).map_or(self.anchor, |earlier| earlier.anchor);
-        if anchor != self.anchor {
-            let until = self.period(now)?.end;
-            self.before = (anchor != held).then_some(EarlierAnchor { anchor: held, until });
-            self.anchor = anchor;
+        let zone = self.zone.clone();
+        self.set_rule(anchor, zone, now)
+    }
+
+    /// Sets the zone from the next period on. It is one.
+    pub fn set_zone(&mut self, zone: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.set_rule(self.anchor, zone.to_owned(), now)
+    }
+
+    fn set_rule(&mut self, anchor: PeriodAnchor, zone: String, now: Timestamp) -> Result<(), StoreError> {
+        if anchor == self.anchor && zone == self.zone {
+            return Ok(());
         }
+        let earlier = self.earlier(now);
+        let held_anchor = earlier.map_or(self.anchor, |earlier| earlier.anchor);
+        let held_zone = earlier.and_then(|earlier| earlier.zone.clone()).unwrap_or_else(|| self.zone.clone());
+        let until = self.period(now)?.end;
+        let is_changed = (anchor, &zone) != (held_anchor, &held_zone);
+        let held_zone = (held_zone != zone).then_some(held_zone);
+        self.before = is_changed.then_some(EarlierAnchor { anchor: held_anchor, zone: held_zone, until });
+        (self.anchor, self.zone) = (anchor, zone);
         Ok(())
     }
 
-    fn earlier(&self, now: Timestamp) -> Option<EarlierAnchor> {
-        self.before.filter(|earlier| now < earlier.until)
+    fn earlier(&self, now: Timestamp) -> Option<&EarlierAnchor> {
+        self.before.as_ref().filter(|earlier| now < earlier.until)
     }
 }
 
@@ -140,6 +160,18 @@ mod tests {
         check(&changed, "2026-04-15T12:00:00Z", "2026-04-15T12:00:00Z", "2026-05-15T12:00:00Z");
         assert_eq!(changed.rule_changes_at(at("2026-03-31T23:59:59Z")), Some(at("2026-04-01T00:00:00Z")));
         assert_eq!(changed.rule_changes_at(at("2026-04-01T00:00:00Z")), None);
+    }
+
+    #[test]
+    fn changed_zone_holds_from_the_next_period_and_no_moment_is_in_two() {
+        let mut changed = subscription();
+        changed.set_zone("America/New_York", at("2026-03-20T00:00:00Z")).unwrap();
+        check(&changed, "2026-03-20T00:00:00Z", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z");
+        // In New York the old month goes on for four hours, which are a period of their own.
+        check(&changed, "2026-04-01T00:00:00Z", "2026-04-01T00:00:00Z", "2026-04-01T04:00:00Z");
+        check(&changed, "2026-04-02T00:00:00Z", "2026-04-01T04:00:00Z", "2026-05-01T04:00:00Z");
+        changed.set_zone("UTC", at("2026-03-21T00:00:00Z")).unwrap();
+        assert_eq!(changed, subscription(), "taken back in the same period");
     }
 
     #[test]

@@ -83,4 +83,17 @@ impl Subscriptions {
         }
         Ok(changed)
     }
+
+    /// Sets the zone of a tenant's billing periods, from the next one on. `None`: the tenant has no subscription.
+    pub async fn change_zone(&self, tenant: &str, zone: &str) -> Result<Option<Subscription>, StoreError> {
+        let now = self.clock.now();
+        let changed = self.subscriptions.update(tenant, |subscription: &mut Subscription| {
+            if subscription.zone == zone {
+                return Ok(Change::None);
+            }
+            subscription.set_zone(zone, now)?;
+            Ok::<_, StoreError>(Change::Keep)
+        });
+        changed.await
+    }
 }

@@ -45,6 +45,8 @@ pub enum Subject {
     Credential(String),
     /// The tenant with that id, or its subscription.
     Tenant(String),
+    /// The tenant with that id, which was deleted or came back: its callers too.
+    TenantEnd(String),
     /// The catalogue.
     Catalogue,
     /// The roles that the tenant with that id made.

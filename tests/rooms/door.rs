@@ -16,6 +16,7 @@ use tollgate::api::resolve::Resolver;
 use tollgate::api::rpc::admin_service_server::AdminServiceServer;
 use tollgate::api::rpc::auth_service_server::AuthServiceServer;
 use tollgate::api::rpc::plans_service_server::PlansServiceServer;
+use tollgate::identity::holdings::Holdings;
 use tollgate::jobs::clean_up::CleanUp;
 use tollgate::jobs::runner::Runner;
 use tollgate::ledger::works::{Followers, Ledger, Stores};
@@ -55,6 +56,7 @@ impl Door {
             users: Arc::clone(&rooms.users),
             audit: Arc::clone(&rooms.audit),
             resolver: Arc::clone(&resolver),
+            holdings: Holdings::new(&rooms.store.documents),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),

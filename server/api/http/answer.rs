@@ -89,6 +89,7 @@ const fn refusal_status(reason: v1::DenialReason) -> StatusCode {
         | Reason::ApiKeyNetwork
         | Reason::ApiKeyService
         | Reason::TenantSuspended
+        | Reason::TenantDeleted
         | Reason::PlanRequired
         | Reason::FeatureNotInPlan => StatusCode::FORBIDDEN,
     }

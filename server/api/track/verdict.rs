@@ -30,6 +30,7 @@ pub(super) fn refused_at_the_door(reason: DenialReason, denied_by: &str) -> v1::
         DenialReason::ApiKeyNetwork => "the API key is not allowed this network",
         DenialReason::ApiKeyService => "the API key is not allowed this service",
         DenialReason::TenantSuspended => "the tenant is suspended",
+        DenialReason::TenantDeleted => "the tenant was deleted",
         _ => "the API key is not known",
     };
     v1::Verdict {
@@ -72,7 +73,8 @@ fn message(refusal: &Refusal, decision: &Decision) -> String {
         | DenialReason::ApiKeyExpired
         | DenialReason::ApiKeyNetwork
         | DenialReason::ApiKeyService
-        | DenialReason::TenantSuspended => refused_at_the_door(refusal.reason, by).message,
+        | DenialReason::TenantSuspended
+        | DenialReason::TenantDeleted => refused_at_the_door(refusal.reason, by).message,
     }
 }
 

@@ -262,6 +262,8 @@ pub enum DenialReason {
     ApiKeyService = 11,
     /// The tenant is suspended.
     TenantSuspended = 4,
+    /// The tenant was deleted.
+    TenantDeleted = 12,
     /// The endpoint is premium and the plan has no premium access.
     PlanRequired = 5,
     /// The plan does not have the feature.
@@ -287,6 +289,7 @@ impl DenialReason {
             Self::ApiKeyNetwork => "DENIAL_REASON_API_KEY_NETWORK",
             Self::ApiKeyService => "DENIAL_REASON_API_KEY_SERVICE",
             Self::TenantSuspended => "DENIAL_REASON_TENANT_SUSPENDED",
+            Self::TenantDeleted => "DENIAL_REASON_TENANT_DELETED",
             Self::PlanRequired => "DENIAL_REASON_PLAN_REQUIRED",
             Self::FeatureNotInPlan => "DENIAL_REASON_FEATURE_NOT_IN_PLAN",
             Self::RateLimited => "DENIAL_REASON_RATE_LIMITED",
@@ -304,6 +307,7 @@ impl DenialReason {
             "DENIAL_REASON_API_KEY_NETWORK" => Some(Self::ApiKeyNetwork),
             "DENIAL_REASON_API_KEY_SERVICE" => Some(Self::ApiKeyService),
             "DENIAL_REASON_TENANT_SUSPENDED" => Some(Self::TenantSuspended),
+            "DENIAL_REASON_TENANT_DELETED" => Some(Self::TenantDeleted),
             "DENIAL_REASON_PLAN_REQUIRED" => Some(Self::PlanRequired),
             "DENIAL_REASON_FEATURE_NOT_IN_PLAN" => Some(Self::FeatureNotInPlan),
             "DENIAL_REASON_RATE_LIMITED" => Some(Self::RateLimited),
@@ -3608,6 +3612,12 @@ pub struct Tenant {
     /// suspend_reason is why it is suspended. Empty where it is not.
     #[prost(string, tag = "7")]
     pub suspend_reason: ::prost::alloc::string::String,
+    /// delete_time is when it was deleted. Unset: it was not.
+    #[prost(message, optional, tag = "8")]
+    pub delete_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// end_time is when members, keys and names end, or ended. Unset: it was not deleted.
+    #[prost(message, optional, tag = "9")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// CreateTenantRequest asks for a new tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3658,16 +3668,84 @@ pub struct ListTenantsRequest {
     /// page_token is next_page_token of the page before. Empty: the first page.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
+    /// query is what the id or the name begins with, in small or capital letters. Empty: all tenants.
+    #[prost(string, tag = "3")]
+    pub query: ::prost::alloc::string::String,
 }
 /// ListTenantsResponse is a page of tenants.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListTenantsResponse {
-    /// tenants are oldest first.
+    /// tenants are oldest first, or as the query found them.
     #[prost(message, repeated, tag = "1")]
     pub tenants: ::prost::alloc::vec::Vec<Tenant>,
     /// next_page_token opens the next page. Empty: this is the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+/// UpdateTenantRequest says what shall be otherwise. What is unset stays.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateTenantRequest {
+    /// tenant_id is the tenant's id. Required.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// name is for people, 1 to 128 characters.
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// time_zone is an IANA zone.
+    #[prost(string, optional, tag = "3")]
+    pub time_zone: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// UpdateTenantResponse is the changed tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateTenantResponse {
+    /// tenant is the tenant.
+    #[prost(message, optional, tag = "1")]
+    pub tenant: ::core::option::Option<Tenant>,
+}
+/// DeleteTenantRequest names the tenant to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTenantRequest {
+    /// tenant_id is the tenant's id. Required, also of its owner.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// grace_days is how long it can be taken back, at most 365. Unset: 30. Only operators say less than 30.
+    #[prost(int32, optional, tag = "2")]
+    pub grace_days: ::core::option::Option<i32>,
+}
+/// DeleteTenantResponse is the deleted tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTenantResponse {
+    /// tenant is the tenant.
+    #[prost(message, optional, tag = "1")]
+    pub tenant: ::core::option::Option<Tenant>,
+}
+/// UndeleteTenantRequest names the tenant to take back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndeleteTenantRequest {
+    /// tenant_id is the tenant's id. Required.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+/// UndeleteTenantResponse is the tenant, as it was.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndeleteTenantResponse {
+    /// tenant is the tenant.
+    #[prost(message, optional, tag = "1")]
+    pub tenant: ::core::option::Option<Tenant>,
+}
+/// ExportTenantRequest names the tenant to export.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTenantRequest {
+    /// tenant_id is the tenant's id. Empty: the caller's own.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+/// ExportTenantResponse is one thing that is held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTenantResponse {
+    /// line is a JSON object: `kind` says what it is of, `record` is what is held.
+    #[prost(string, tag = "1")]
+    pub line: ::prost::alloc::string::String,
 }
 /// SuspendTenantRequest names the tenant to suspend.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3923,6 +4001,8 @@ pub enum TenantState {
     Active = 1,
     /// Its calls are refused.
     Suspended = 2,
+    /// It was deleted: its calls are refused, and end_time is when what is held on it ends.
+    Deleted = 3,
 }
 impl TenantState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3934,6 +4014,7 @@ impl TenantState {
             Self::Unspecified => "TENANT_STATE_UNSPECIFIED",
             Self::Active => "TENANT_STATE_ACTIVE",
             Self::Suspended => "TENANT_STATE_SUSPENDED",
+            Self::Deleted => "TENANT_STATE_DELETED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3942,6 +4023,7 @@ impl TenantState {
             "TENANT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "TENANT_STATE_ACTIVE" => Some(Self::Active),
             "TENANT_STATE_SUSPENDED" => Some(Self::Suspended),
+            "TENANT_STATE_DELETED" => Some(Self::Deleted),
             _ => None,
         }
     }
@@ -4241,7 +4323,7 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "GetTenant"));
             self.inner.unary(req, path, codec).await
         }
-        /// ListTenants lists tenants, oldest first.
+        /// ListTenants lists tenants, oldest first; those that a query finds first by id, then by name.
         pub async fn list_tenants(
             &mut self,
             request: impl tonic::IntoRequest<super::ListTenantsRequest>,
@@ -4265,6 +4347,107 @@ pub mod admin_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListTenants"));
             self.inner.unary(req, path, codec).await
+        }
+        /// UpdateTenant changes a tenant's name, or the zone of its billing periods. Another zone holds from the next period.
+        pub async fn update_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateTenantResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/UpdateTenant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "UpdateTenant"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// DeleteTenant ends a tenant: its calls are refused from the answer on, its keys everywhere within 5 seconds. After a grace
+        /// its members, keys and names are deleted. What it used and paid stays, under its id. Deleting twice changes nothing.
+        pub async fn delete_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTenantResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/DeleteTenant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "DeleteTenant"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UndeleteTenant takes that back within the grace. FAILED_PRECONDITION: the grace is over.
+        pub async fn undelete_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndeleteTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UndeleteTenantResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/UndeleteTenant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "UndeleteTenant"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ExportTenant streams all that is held on a tenant, a JSON object each: first the tenant itself. No secret is among it.
+        pub async fn export_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportTenantResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ExportTenant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ExportTenant"));
+            self.inner.server_streaming(req, path, codec).await
         }
         /// SuspendTenant refuses all calls of a tenant until it is resumed. Suspending twice changes nothing.
         pub async fn suspend_tenant(
@@ -4648,6 +4831,12 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION. The API key was rotated before, was revoked, or has expired.
     /// Example: RotateApiKey of one key twice.
     ApiKeyEnded = 71,
+    /// PERMISSION_DENIED. The tenant was deleted.
+    /// Example: GetWallet with a key of a tenant after DeleteTenant.
+    TenantDeleted = 72,
+    /// FAILED_PRECONDITION. What was held on the tenant is deleted, and does not come back.
+    /// Example: UndeleteTenant 31 days after DeleteTenant.
+    TenantEnded = 73,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4705,6 +4894,8 @@ impl ErrorReason {
             Self::RosterFull => "ERROR_REASON_ROSTER_FULL",
             Self::ApiKeyRestricted => "ERROR_REASON_API_KEY_RESTRICTED",
             Self::ApiKeyEnded => "ERROR_REASON_API_KEY_ENDED",
+            Self::TenantDeleted => "ERROR_REASON_TENANT_DELETED",
+            Self::TenantEnded => "ERROR_REASON_TENANT_ENDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4759,6 +4950,8 @@ impl ErrorReason {
             "ERROR_REASON_ROSTER_FULL" => Some(Self::RosterFull),
             "ERROR_REASON_API_KEY_RESTRICTED" => Some(Self::ApiKeyRestricted),
             "ERROR_REASON_API_KEY_ENDED" => Some(Self::ApiKeyEnded),
+            "ERROR_REASON_TENANT_DELETED" => Some(Self::TenantDeleted),
+            "ERROR_REASON_TENANT_ENDED" => Some(Self::TenantEnded),
             _ => None,
         }
     }
