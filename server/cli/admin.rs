@@ -1,12 +1,19 @@
 //! `tollgate admin`: what an operator asks of a server that runs, as its client.
 
 mod jobs;
+mod keys;
+mod plans;
+mod show;
+mod tenants;
 
 use std::process::ExitCode;
 
 use tollgate_client::{BuildError, Client};
 
 use crate::cli::admin::jobs::JobsCommand;
+use crate::cli::admin::keys::KeysCommand;
+use crate::cli::admin::plans::{CreditsCommand, PlansCommand};
+use crate::cli::admin::tenants::TenantsCommand;
 
 /// What to ask of which server.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,6 +39,18 @@ enum AdminCommand {
     /// Work that no request waits for.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// The tenants.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
+    /// The keys of tenants and of service accounts.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The catalogue, and who is on which plan.
+    #[command(subcommand)]
+    Plans(PlansCommand),
+    /// The credits of tenants.
+    #[command(subcommand)]
+    Credits(CreditsCommand),
 }
 
 /// Why the server was not asked, or did not do it.
@@ -67,6 +86,11 @@ pub async fn run(args: AdminArgs) -> Result<ExitCode, AdminError> {
     let client = builder.build()?;
     let format = if args.json { Format::Json } else { Format::Table };
     match args.command {
-        AdminCommand::Jobs(command) => jobs::run(&client, command, format).await,
+        AdminCommand::Jobs(command) => return jobs::run(&client, command, format).await,
+        AdminCommand::Tenants(command) => tenants::run(&client, command, format).await?,
+        AdminCommand::Keys(command) => keys::run(&client, command, format).await?,
+        AdminCommand::Plans(command) => plans::run(&client, command, format).await?,
+        AdminCommand::Credits(command) => plans::credits(&client, command, format).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -8,8 +8,8 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use tollgate_client::{Client, v1};
 
+use crate::cli::admin::show::moment;
 use crate::cli::admin::{AdminError, Format};
-use crate::time::{SECOND, Timestamp};
 
 /// How often it is asked whether a run has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -123,11 +123,6 @@ fn outcome(run: &v1::JobRun) -> &'static str {
         v1::JobOutcome::Failed => "failed",
         v1::JobOutcome::Abandoned => "abandoned",
     }
-}
-
-/// A moment to the second; empty: there is none.
-fn moment(at: Option<prost_types::Timestamp>) -> String {
-    at.map(|at| Timestamp::from_micros(at.seconds.saturating_mul(SECOND)).to_string()).unwrap_or_default()
 }
 
 fn show(value: &Value) -> io::Result<()> {
