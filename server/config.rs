@@ -14,6 +14,7 @@ mod operator;
 mod plans;
 mod redis;
 mod retention;
+pub mod secret_file;
 mod sentry;
 mod server;
 mod tls;
@@ -23,7 +24,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
+use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
+
+use crate::config::secret_file::SecretFileError;
 
 pub use crate::config::accounts::AccountsConfig;
 pub use crate::config::data::DataConfig;
@@ -61,6 +65,16 @@ const SECTIONS: [&str; 15] = [
     "traces",
     "mongodb",
     "redis",
+];
+
+/// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
+const SECRETS: [(&str, &str); 6] = [
+    ("operator", "key"),
+    ("operator", "pepper"),
+    ("mqtt", "password"),
+    ("sentry", "dsn"),
+    ("mongodb", "uri"),
+    ("redis", "url"),
 ];
 
 /// Variables of our clients, which may stand in the same environment.
@@ -122,6 +136,7 @@ impl Config {
             return Err(ConfigError::UnknownSection { name: unknown.clone() });
         }
         add_environment(&mut sections, environment)?;
+        read_secret_files(&mut sections)?;
         Ok(Self {
             server: section(&mut sections, "server")?,
             tls: section(&mut sections, "tls")?,
@@ -174,6 +189,25 @@ pub enum ConfigError {
         /// The variable.
         name: String,
     },
+    /// A secret is given twice, and nobody knows which one is meant.
+    #[error("in the settings `{section}`: both `{name}` and `{name}_file` are given")]
+    Twice {
+        /// The section.
+        section: &'static str,
+        /// The setting.
+        name: &'static str,
+    },
+    /// A file with a secret cannot be used.
+    #[error("in the settings `{section}`: `{name}_file` cannot be used")]
+    SecretFile {
+        /// The section.
+        section: &'static str,
+        /// The setting.
+        name: &'static str,
+        /// Why not.
+        #[source]
+        source: SecretFileError,
+    },
     /// A setting does not exist, or has a value that it cannot have.
     #[error("in the settings `{section}`: {problem}")]
     Invalid {
@@ -225,6 +259,28 @@ fn add_environment(
             return Err(ConfigError::UnknownSection { name: section.to_owned() });
         };
         settings.insert(name.to_owned(), Value::from(value));
+    }
+    Ok(())
+}
+
+/// Puts each secret that stands in a file of its own in the place of the file's name.
+fn read_secret_files(sections: &mut Sections) -> Result<(), ConfigError> {
+    for (section, name) in SECRETS {
+        let Some(Value { kind: ValueKind::Table(settings), .. }) = sections.get_mut(section) else {
+            continue;
+        };
+        let Some(path) = settings.remove(&format!("{name}_file")) else { continue };
+        if settings.contains_key(name) {
+            return Err(ConfigError::Twice { section, name });
+        }
+        let invalid = |problem| ConfigError::Invalid { section, problem };
+        let path = path.into_string().map_err(|error| invalid(first_line(&error)))?;
+        let secret = secret_file::read(Path::new(&path)).map_err(|source| ConfigError::SecretFile {
+            section,
+            name,
+            source,
+        })?;
+        settings.insert(name.to_owned(), Value::from(secret.expose_secret()));
     }
     Ok(())
 }
@@ -320,6 +376,26 @@ mod tests {
         assert_eq!((FailPolicy::Closed, 50), (config.redis.credits_fail, config.redis.timeout_ms.get()));
         assert!(!format!("{config:?}").contains("s3cret"));
         refused("[redis]\nlimits_fail = \"shut\"", &[], "shut");
+    }
+
+    #[test]
+    fn secret_may_stand_in_a_file_that_others_cannot_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("url");
+        std::fs::write(&path, "redis://:s3cret@127.0.0.1\n").unwrap();
+        let named = path.to_str().unwrap();
+        let set_mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o600);
+        let config = read("", &[("TOLLGATE_REDIS_URL_FILE", named)]).unwrap();
+        assert_eq!(config.redis.url.unwrap().expose_secret(), "redis://:s3cret@127.0.0.1");
+        refused("[redis]\nurl = \"redis://127.0.0.1\"", &[("TOLLGATE_REDIS_URL_FILE", named)], "url_file");
+        refused("", &[("TOLLGATE_REDIS_URL_FILE", "/nowhere")], "url_file");
+        refused("[redis]\ntimeout_ms_file = \"x\"", &[], "timeout_ms_file");
+        set_mode(0o640);
+        let error = read("", &[("TOLLGATE_REDIS_URL_FILE", named)]).unwrap_err();
+        assert!(format!("{error:?}").contains("Exposed") && !format!("{error:?}").contains("s3cret"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 
+use crate::config::secret_file::{self, SecretFileError};
+
 const LOCK: &str = "lock";
 const OPERATOR_KEY: &str = "operator.key";
 const PEPPER: &str = "pepper";
@@ -15,13 +17,9 @@ const PEPPER: &str = "pepper";
 const DIRECTORY_MODE: u32 = 0o700;
 /// The mode of the files in it that are secret.
 const SECRET_MODE: u32 = 0o600;
-/// What a secret file may not have: any right for group or others.
-const OTHERS: u32 = 0o077;
 
 /// The shortest operator's key.
 const KEY_CHARACTERS_MIN: usize = 32;
-/// The largest secret file that is read.
-const SECRET_BYTES_MAX: u64 = 4096;
 
 /// A data directory that is held by this process until it is dropped.
 #[derive(Debug)]
@@ -157,14 +155,9 @@ pub enum DataDirectoryError {
         #[source]
         source: io::Error,
     },
-    /// A secret can be read by others.
-    #[error("the secret in `{}` can be read by others (mode {mode:04o}): make a new one, or run chmod 600", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
+    /// A secret file cannot be read, or can be read by others.
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
     /// A secret file does not hold what it should.
     #[error("`{}` is damaged: put it back from a backup", path.display())]
     Damaged {
@@ -194,19 +187,11 @@ fn holder(mut lock: &File) -> String {
 }
 
 fn read_secret(path: &Path) -> Result<Option<SecretString>, DataDirectoryError> {
-    let unusable = |source| DataDirectoryError::Unusable { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(error)),
-    };
-    let mode = file.metadata().map_err(unusable)?.permissions().mode() & 0o777;
-    if mode & OTHERS != 0 {
-        return Err(DataDirectoryError::Exposed { path: path.to_owned(), mode });
+    match secret_file::read(path) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(SecretFileError::Unusable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    let mut text = String::new();
-    file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(unusable)?;
-    Ok(Some(SecretString::from(text.trim_end())))
 }
 
 fn key_problem(key: &str) -> Option<&'static str> {
@@ -310,8 +295,14 @@ mod tests {
             let path = directory.path().join(name);
             std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         }
-        assert!(matches!(directory.operator_key(None), Err(DataDirectoryError::Exposed { mode: 0o640, .. })));
-        assert!(matches!(directory.pepper(None), Err(DataDirectoryError::Exposed { .. })));
+        assert!(matches!(
+            directory.operator_key(None),
+            Err(DataDirectoryError::Secret(SecretFileError::Exposed { mode: 0o640, .. }))
+        ));
+        assert!(matches!(
+            directory.pepper(None),
+            Err(DataDirectoryError::Secret(SecretFileError::Exposed { .. }))
+        ));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who may enter, and what each may do there.
 
+mod command;
 mod keys;
 mod matrix;
 mod tenants;

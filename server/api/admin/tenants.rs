@@ -25,7 +25,7 @@ const GRACE_DAYS: i32 = 30;
 const QUERY_BYTES_MAX: usize = 128;
 
 /// The lines of an export.
-pub type Export = Pin<Box<dyn Stream<Item = Result<v1::ExportTenantResponse, Status>> + Send>>;
+pub(super) type Export = Pin<Box<dyn Stream<Item = Result<v1::ExportTenantResponse, Status>> + Send>>;
 
 impl AdminApi {
     pub(super) async fn page_of_tenants(

@@ -51,7 +51,7 @@ pub(super) async fn run(client: &Client, command: PlansCommand, format: Format) 
                 v1::ChangeSubscriptionRequest { tenant_id: tenant, plan, request_id, ..Default::default() };
             let subscription = client.plans().change_subscription(request).await?.into_inner().subscription;
             let mut rows = Rows::new(&["tenant", "plan", "version", "period begins", "period ends"]);
-            for subscription in subscription {
+            if let Some(subscription) = subscription {
                 let period = [subscription.period_start, subscription.period_end].map(moment);
                 let version = subscription.plan_version.to_string();
                 rows.push([subscription.tenant_id, subscription.plan, version].into_iter().chain(period));
@@ -84,7 +84,7 @@ pub(super) async fn credits(
     };
     let mut rows =
         Rows::new(&["tenant", "balance_micros", "held_micros", "granted_micros", "debited_micros"]);
-    for wallet in wallet {
+    if let Some(wallet) = wallet {
         let amounts =
             [wallet.balance_micros, wallet.held_micros, wallet.granted_micros, wallet.debited_micros];
         rows.push([wallet.tenant_id].into_iter().chain(amounts.map(|amount| amount.to_string())));
