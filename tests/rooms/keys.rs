@@ -229,6 +229,7 @@ async fn keys_are_listed_newest_first_and_each_owners_apart() {
 /// `TOLLGATE_KEY_RECALLS` is how often each key is recalled; without it, a few times. What is printed is the mean.
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "a test speaks to whoever runs it")]
+#[expect(clippy::disallowed_methods, reason = "how long a test goes on is no setting of the server")]
 async fn recall_costs_a_digest_and_a_look_into_memory() {
     let recalls =
         std::env::var("TOLLGATE_KEY_RECALLS").ok().map_or(1_000, |recalls| recalls.parse().unwrap());
