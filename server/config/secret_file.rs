@@ -67,7 +67,7 @@ mod tests {
             match read(&path) {
                 Ok(secret) => assert!(is_read && secret.expose_secret() == "s3cret", "{mode:o}"),
                 Err(error) => {
-                    assert!(!is_read && !format!("{error} {error:?}").contains("s3cret"), "{mode:o}")
+                    assert!(!is_read && !format!("{error} {error:?}").contains("s3cret"), "{mode:o}");
                 }
             }
         }
