@@ -80,6 +80,16 @@ const SECRETS: [(&str, &str); 6] = [
     ("redis", "url"),
 ];
 
+/// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
+const SECRETS: [(&str, &str); 6] = [
+    ("operator", "key"),
+    ("operator", "pepper"),
+    ("mqtt", "password"),
+    ("sentry", "dsn"),
+    ("mongodb", "uri"),
+    ("redis", "url"),
+];
+
 /// Variables of our clients, which may stand in the same environment.
 const CLIENT_VARIABLES: [&str; 6] = [
     "TOLLGATE_ENDPOINT",

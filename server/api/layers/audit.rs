@@ -10,11 +10,11 @@ use tonic_types::StatusExt as _;
 
 use crate::api::serve::peer;
 use crate::api::status::{from_fault, reason_name};
-use crate::fault::Fault as _;
+use crate::fault::Fault;
 use crate::identity::audit::entry::{Actor, Outcome};
 use crate::identity::audit::note::{Note, noting};
 use crate::identity::audit::{Action, Audit};
-use crate::identity::caller::{Caller, PermissionMissing};
+use crate::identity::caller::Caller;
 
 pub(super) use crate::api::layers::audit::methods::is_audited;
 
@@ -61,11 +61,11 @@ pub(super) async fn refused<B: Default>(
     audit: &Audit,
     caller: &Caller,
     call: Seen,
-    missing: PermissionMissing,
+    refusal: impl Fault + Send,
 ) -> Response<B> {
-    let outcome = Outcome::Denied(reason_name(missing.reason()).to_owned());
+    let outcome = Outcome::Denied(reason_name(refusal.reason()).to_owned());
     match audit.record(call.action(Some(caller)), Note::default(), outcome).await {
-        Ok(()) => from_fault(&missing).into_http(),
+        Ok(()) => from_fault(&refusal).into_http(),
         Err(error) => from_fault(&error).into_http(),
     }
 }
@@ -116,6 +116,7 @@ fn outcome(headers: &HeaderMap) -> Outcome {
 mod tests {
     use super::*;
     use crate::fault::Invalid;
+    use crate::identity::caller::PermissionMissing;
     use crate::identity::permission::Permission;
 
     #[test]

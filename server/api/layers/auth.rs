@@ -143,11 +143,14 @@ impl<S> Auth<S> {
                 Err(error) => Err(error),
             };
             let caller = match known {
-                Ok(caller) => caller,
+                Ok(caller) => caller.at(peer(request.extensions())),
                 Err(error) => return Ok(refused(&error)),
             };
             if let Err(missing) = caller.meets(required) {
                 return Ok(audit::refused(&log, &caller, seen, missing).await);
+            }
+            if let Err(outside) = caller.require_network() {
+                return Ok(audit::refused(&log, &caller, seen, outside).await);
             }
             request.extensions_mut().insert(Arc::clone(&caller));
             audit::witnessed(&log, &caller, seen, inner.call(request)).await
