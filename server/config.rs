@@ -71,20 +71,11 @@ const SECTIONS: [&str; 16] = [
 ];
 
 /// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 7] = [
     ("operator", "key"),
     ("operator", "pepper"),
     ("mqtt", "password"),
-    ("sentry", "dsn"),
-    ("mongodb", "uri"),
-    ("redis", "url"),
-];
-
-/// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
-const SECRETS: [(&str, &str); 6] = [
-    ("operator", "key"),
-    ("operator", "pepper"),
-    ("mqtt", "password"),
+    ("mail", "password"),
     ("sentry", "dsn"),
     ("mongodb", "uri"),
     ("redis", "url"),

@@ -284,16 +284,6 @@ impl Keyring {
         Ok(Arc::clone(&verified.caller))
     }
 
-    fn admit(&self, verified: &Verified, now: Timestamp) -> Result<Arc<Caller>, CredentialError> {
-        if verified.expires_at.is_some_and(|expires_at| now >= expires_at) {
-            return Err(CredentialError::Expired);
-        }
-        if let Some(uses) = &self.uses {
-            uses.note(&verified.seen, verified.caller.key_id.as_ref(), now);
-        }
-        Ok(Arc::clone(&verified.caller))
-    }
-
     /// Until when what it remembers may be used.
     pub(super) const fn confirmed(&self) -> &Confirmed {
         &self.confirmed

@@ -111,6 +111,8 @@ mod tests {
             key_id: None,
             session: None,
             permissions: Permissions::TENANT.with(Permission::TokensWrite),
+            restrictions: None,
+            is_outside: false,
         };
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let found = check(&caller, &names, lifetime);

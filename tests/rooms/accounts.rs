@@ -324,8 +324,14 @@ async fn who_has_an_account_shows_that_it_is_theirs() {
 async fn second_factor_counts_once_a_code_was_shown() {
     let rooms = Rooms::new().await;
     let caller = signed_up(&rooms, ADDRESS).await;
-    let key =
-        Caller { kind: CallerKind::Tenant("acme".into()), key_id: None, permissions: Permissions::TENANT };
+    let key = Caller {
+        kind: CallerKind::Tenant("acme".into()),
+        key_id: None,
+        session: None,
+        permissions: Permissions::TENANT,
+        restrictions: None,
+        is_outside: false,
+    };
     let begin = async |caller: &Caller, password: &str| {
         rooms.accounts.begin_second_factor(caller, &secret(password)).await
     };

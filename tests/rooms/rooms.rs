@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate::adapters::memory::failures::MemoryFailures;
 use tollgate::api::auth::session::People;
 use tollgate::identity::accounts::{Accounts, Beside, SignUp};
 use tollgate::identity::api_key::{ApiKey, KeyKind};
@@ -16,11 +17,13 @@ use tollgate::identity::hearing::Hearing;
 use tollgate::identity::keyring::Keyring;
 use tollgate::identity::keys::{Keys, NewKey};
 use tollgate::identity::lending::Lender;
-use tollgate::identity::login::Logins;
+use tollgate::identity::lockout::Lockout;
+use tollgate::identity::login::{Doorway, Logins};
 use tollgate::identity::members::{By, Members};
 use tollgate::identity::own_roles::OwnRoles;
 use tollgate::identity::requests::Requests;
 use tollgate::identity::roles::Roles;
+use tollgate::identity::second_factor::SecondFactors;
 use tollgate::identity::sessions::{Ground, Lifetimes, Sessions};
 use tollgate::identity::signing_keys::SigningKeys;
 use tollgate::identity::tenants::{NewTenant, Tenants};
@@ -33,6 +36,7 @@ use tollgate::plans::presets::Presets;
 use tollgate::plans::subscriptions::Subscriptions;
 use tollgate::store::Documents;
 use tollgate::store::records::Records;
+use tollgate::tasks::Tasks;
 use tollgate::time::{Clock, MINUTE};
 use uuid::Uuid;
 
@@ -110,7 +114,9 @@ impl Rooms {
         let own_roles = Arc::new(own_roles);
         let users = Arc::new(Records::new(Arc::clone(&documents)));
         let audit = Arc::new(Audit::new(&documents, &secret, Arc::clone(&clock)));
+        let outbox = Arc::new(Outbox::new(&documents, Arc::clone(&clock)));
         let beside = Beside {
+            outbox,
             catalogue: Arc::clone(&catalogue),
             tenants: Arc::clone(&tenants),
             members: Arc::clone(&members),
@@ -166,7 +172,14 @@ impl Rooms {
         } else {
             CallerKind::Member { tenant: tenant.into(), user }
         };
-        Caller { kind, key_id: None, permissions: permissions.unwrap_or_default() }
+        Caller {
+            kind,
+            key_id: None,
+            session: None,
+            permissions: permissions.unwrap_or_default(),
+            restrictions: None,
+            is_outside: false,
+        }
     }
 
     /// A new key of the tenant `acme`, or of a service account.
@@ -196,7 +209,17 @@ fn people(
     };
     let lifetimes = Lifetimes { refresh_token_days: 30, session_days_max: 365 };
     let sessions = Arc::new(Sessions::new(documents, secret, ground, lifetimes));
-    let logins = Logins::new(documents, cheap_hasher(), Arc::clone(&sessions), outbox, Arc::clone(clock));
+    let (failures, tasks) = (Arc::new(MemoryFailures::default()), Tasks::default());
+    let lockout = Lockout::new(documents, failures, Arc::clone(&outbox), secret, Arc::clone(clock), &tasks);
+    let doorway = Doorway {
+        hasher: cheap_hasher(),
+        sessions: Arc::clone(&sessions),
+        outbox,
+        second_factors: SecondFactors::new(secret),
+        lockout: Arc::new(lockout),
+        clock: Arc::clone(clock),
+    };
+    let logins = Logins::new(documents, doorway);
     People {
         logins: Arc::new(logins),
         sessions,
