@@ -229,7 +229,7 @@ impl AuthService for AuthApi {
         &self,
         request: Request<v1::CreateServiceTokenRequest>,
     ) -> Result<Response<v1::CreateServiceTokenResponse>, Status> {
-        self.service_token(request).await
+        self.service_token(request)
     }
 
     async fn sign_up(
@@ -265,6 +265,13 @@ impl AuthService for AuthApi {
         request: Request<v1::ResetPasswordRequest>,
     ) -> Result<Response<v1::ResetPasswordResponse>, Status> {
         self.other_password(request).await
+    }
+
+    async fn unlock_with_code(
+        &self,
+        request: Request<v1::UnlockWithCodeRequest>,
+    ) -> Result<Response<v1::UnlockWithCodeResponse>, Status> {
+        self.unlocked(request).await
     }
 
     async fn request_address_change(

@@ -29,6 +29,9 @@ use crate::time::{Clock, Timestamp};
 /// The memberships of a person that a login looks at, oldest first. Any other can be named.
 const MEMBERSHIPS_MAX: usize = 100;
 
+/// Whoever comes from nowhere shares one network.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// Lets people in.
 #[derive(Debug)]
 pub struct Logins {
@@ -100,6 +103,9 @@ pub enum LoginError {
     /// The password is good, and the account has a second factor.
     #[error("the account has a second factor: send a code of it")]
     SecondFactorRequired,
+    /// The code that should open an account is none.
+    #[error("the code is not good: it was used, is too old, or is another one")]
+    CodeInvalid,
     /// The password that is to be changed is another.
     #[error("the password is wrong")]
     PasswordWrong,
@@ -121,6 +127,7 @@ impl Fault for LoginError {
     fn reason(&self) -> Reason {
         match self {
             Self::Failed => Reason::LoginFailed,
+            Self::CodeInvalid => Reason::CodeInvalid,
             Self::Locked { .. } => Reason::LoginLocked,
             Self::SecondFactorRequired => Reason::SecondFactorRequired,
             Self::PasswordWrong => Reason::PasswordWrong,
@@ -191,11 +198,15 @@ impl Logins {
         Ok(self.outbox.post(&format!("password/{user}/{}", at.micros()), letter).await?)
     }
 
+    /// Opens the account that a code was sent for.
+    pub async fn unlock(&self, code: &str, from: Option<IpAddr>) -> Result<(), LoginError> {
+        let is_good = self.lockout.unlock_with_code(code, from.unwrap_or(NOWHERE)).await?;
+        if is_good { Ok(()) } else { Err(LoginError::CodeInvalid) }
+    }
+
     /// Charges a try, if it is to be looked at.
     async fn admit(&self, account: &str, from: Option<IpAddr>) -> Result<lockout::Attempt, LoginError> {
-        // Whoever comes from nowhere shares one network.
-        let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        match self.lockout.admit(account, from).await? {
+        match self.lockout.admit(account, from.unwrap_or(NOWHERE)).await? {
             Admission::Admitted(charged) => Ok(charged),
             Admission::Locked { until } => {
                 let micros = u64::try_from(until.since(self.clock.now())).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::identity::member::Member;
 use crate::identity::permission::Permissions;
 use crate::identity::roles::Roles;
 use crate::identity::session::Session;
+use crate::identity::tenant::Tenant;
 use crate::identity::user::User;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
@@ -16,6 +17,7 @@ use crate::store::{Documents, StoreError};
 pub struct Standing {
     users: Records<User>,
     members: Records<Member>,
+    tenants: Records<Tenant>,
     roles: Arc<Roles>,
 }
 
@@ -26,17 +28,22 @@ impl Standing {
         Self {
             users: Records::new(Arc::clone(documents)),
             members: Records::new(Arc::clone(documents)),
+            tenants: Records::new(Arc::clone(documents)),
             roles,
         }
     }
 
     /// The caller that a session is. `None`: the person is gone, suspended or has another password now, or does not belong to
-    /// the tenant any more. A role that is gone allows nothing.
+    /// the tenant any more; or the tenant was deleted. A role that is gone allows nothing.
     pub async fn caller(&self, session: &Session) -> Result<Option<Caller>, StoreError> {
         let membership = Member::id_of(&session.tenant, &session.user);
-        let (user, member) = tokio::try_join!(self.users.get(&session.user), self.members.get(&membership))?;
+        let (user, member, is_deleted) = tokio::try_join!(
+            self.users.get(&session.user),
+            self.members.get(&membership),
+            self.is_deleted(&session.tenant)
+        )?;
         let (Some(user), Some(member)) = (user, member) else { return Ok(None) };
-        if user.record.is_suspended || user.record.password_at != session.password_at {
+        if is_deleted || user.record.is_suspended || user.record.password_at != session.password_at {
             return Ok(None);
         }
         let permissions = self.roles.permissions(&session.tenant, &member.record.role).await?;
@@ -48,6 +55,15 @@ impl Standing {
             restrictions: None,
             is_outside: false,
         }))
+    }
+
+    /// Whether a tenant was deleted; the staff's is none.
+    pub async fn is_deleted(&self, tenant: &str) -> Result<bool, StoreError> {
+        if tenant.is_empty() {
+            return Ok(false);
+        }
+        let found = self.tenants.get(tenant).await?;
+        Ok(found.is_some_and(|kept| kept.record.deletion.is_some()))
     }
 }
 

@@ -74,7 +74,8 @@ async fn person(rooms: &Rooms, address: &str) -> User {
 async fn signed_up(rooms: &Rooms, address: &str) -> Caller {
     rooms.accounts.sign_up(ada(address, "")).await.unwrap();
     rooms.accounts.sweep().await.unwrap();
-    rooms.accounts.confirm(&last_code(rooms, address).await).await.unwrap();
+    let code = last_code(rooms, address).await;
+    rooms.accounts.confirm(&code, &secret(PASSWORD)).await.unwrap();
     rooms.store.time.advance(MINUTE);
     let user = person(rooms, address).await.id;
     let members = all::<Member>(rooms, member::USER).await;
@@ -122,10 +123,13 @@ async fn sign_up_makes_an_account_its_tenant_and_its_owner() {
     assert_eq!(door.rooms.members.get(&tenant.id, &user.id).await.unwrap().unwrap().role, "owner");
     let code = last_code(&door.rooms, ADDRESS).await;
     assert_eq!(letters(&door.rooms).await.len(), 1);
-    let confirm = || v1::ConfirmAddressRequest { code: code.clone() };
-    door.auth.confirm_address(confirm()).await.unwrap();
+    let confirm =
+        |password: &str| v1::ConfirmAddressRequest { code: code.clone(), password: password.into() };
+    let other = door.auth.confirm_address(confirm(OTHER_PASSWORD)).await.unwrap_err();
+    assert_eq!(reason(&other), "PASSWORD_WRONG", "whoever has the code did not sign up");
+    door.auth.confirm_address(confirm(PASSWORD)).await.unwrap();
     assert!(person(&door.rooms, ADDRESS).await.confirmed_at.is_some());
-    assert_eq!(reason(&door.auth.confirm_address(confirm()).await.unwrap_err()), "CODE_INVALID");
+    assert_eq!(reason(&door.auth.confirm_address(confirm(PASSWORD)).await.unwrap_err()), "CODE_INVALID");
 }
 
 #[tokio::test]
@@ -144,7 +148,7 @@ async fn sign_up_that_was_killed_anywhere_is_made_whole_once() {
         let members = all::<Member>(&there, member::TENANT).await;
         assert_eq!((users.len(), tenants.len(), members.len()), (1, 2, 1), "after {writes} writes");
         assert_eq!(codes(&there, ADDRESS).await.len(), 1, "after {writes} writes");
-        there.accounts.confirm(&last_code(&there, ADDRESS).await).await.unwrap();
+        there.accounts.confirm(&last_code(&there, ADDRESS).await, &secret(PASSWORD)).await.unwrap();
         if killed.is_ok() {
             assert!(writes > 4, "a sign-up takes several writes");
             return;
@@ -193,7 +197,7 @@ async fn code_for_a_new_password_is_good_once_for_an_hour_and_for_that_alone() {
     let reset = async |code: &str, password: &str| {
         rooms.accounts.reset(code, &secret(password)).await.map(|user| user.address.key())
     };
-    assert_eq!(why(rooms.accounts.confirm(&code).await), Reason::CodeInvalid);
+    assert_eq!(why(rooms.accounts.confirm(&code, &secret(PASSWORD)).await), Reason::CodeInvalid);
     assert_eq!(why(rooms.accounts.confirm_change(&code).await), Reason::CodeInvalid);
     assert_eq!(why(reset(&code, "password").await), Reason::InvalidField);
     let before = person(&rooms, ADDRESS).await;

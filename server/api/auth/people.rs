@@ -39,7 +39,8 @@ impl AuthApi {
         &self,
         request: Request<v1::ConfirmAddressRequest>,
     ) -> Result<Response<v1::ConfirmAddressResponse>, Status> {
-        let confirmed = self.accounts.confirm(&request.get_ref().code).await;
+        let v1::ConfirmAddressRequest { code, password } = request.into_inner();
+        let confirmed = self.accounts.confirm(&code, &SecretString::from(password)).await;
         confirmed.map_err(|error| from_fault(&error))?;
         Ok(Response::new(v1::ConfirmAddressResponse {}))
     }

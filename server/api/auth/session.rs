@@ -152,7 +152,18 @@ impl AuthApi {
         Ok(Response::new(v1::ChangePasswordResponse {}))
     }
 
-    pub(super) async fn service_token(
+    pub(super) async fn unlocked(
+        &self,
+        request: Request<v1::UnlockWithCodeRequest>,
+    ) -> Result<Response<v1::UnlockWithCodeResponse>, Status> {
+        let from = peer(request.extensions());
+        let code = &request.get_ref().code;
+        required("code", code)?;
+        self.people.logins.unlock(code, from).await.map_err(|error| from_fault(&error))?;
+        Ok(Response::new(v1::UnlockWithCodeResponse {}))
+    }
+
+    pub(super) fn service_token(
         &self,
         request: Request<v1::CreateServiceTokenRequest>,
     ) -> Result<Response<v1::CreateServiceTokenResponse>, Status> {

@@ -15,10 +15,15 @@ use crate::mail::letter::{Letter, Subject};
 use crate::store::records::Change;
 
 impl Accounts {
-    /// Confirms the address of an account with a code.
-    pub async fn confirm(&self, code: &str) -> Result<(), AccountsError> {
+    /// Confirms the address of an account with a code. It takes the account's password too: whoever signs up with an address
+    /// that is another's gains nothing when that other uses the code.
+    pub async fn confirm(&self, code: &str, password: &SecretString) -> Result<(), AccountsError> {
         let meaning = self.codes.look(Purpose::ConfirmAddress, code).await?;
         let meaning = meaning.ok_or(AccountsError::CodeInvalid)?;
+        let user = self.users.get(&meaning.subject).await?.ok_or(AccountsError::CodeInvalid)?;
+        if !self.is_password_of(&user, password).await? {
+            return Err(AccountsError::PasswordWrong);
+        }
         let now = self.clock.now();
         let confirmed = self.users.update(&meaning.subject, |user: &mut User| {
             if self.whom(&user.address) != meaning.detail {

@@ -162,6 +162,11 @@ impl People {
         if key.revoked_at.is_some() {
             return Err(CredentialError::Revoked);
         }
+        if let Some(tenant) = &key.tenant
+            && self.standing.is_deleted(tenant).await?
+        {
+            return Err(CredentialError::TenantDeleted);
+        }
         let digest = from_hex(&key.digest).and_then(|bytes| Digest::try_from(bytes).ok());
         Ok(Parent { caller: Arc::new(super::caller(&key)?), expires_at: key.expires_at, key: digest })
     }

@@ -3309,10 +3309,24 @@ pub struct ConfirmAddressRequest {
     /// code is good once, for a day. Required.
     #[prost(string, tag = "1")]
     pub code: ::prost::alloc::string::String,
+    /// password is the one of the sign-up: so whoever signs up with an address that is another's gains nothing when that other
+    /// uses the code, who chooses a password of their own with RequestPasswordReset. Required.
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
 }
 /// ConfirmAddressResponse is empty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfirmAddressResponse {}
+/// UnlockWithCodeRequest is a code.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockWithCodeRequest {
+    /// code is good once, for an hour. Required.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+}
+/// UnlockWithCodeResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockWithCodeResponse {}
 /// ResendConfirmationRequest names the account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResendConfirmationRequest {
@@ -4411,6 +4425,32 @@ pub mod auth_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AuthService", "ResetPassword"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UnlockWithCode lets the owner of an account log in again at once, where wrong passwords made it wait, with the code of a
+        /// letter. The network that it comes from is known from then on.
+        pub async fn unlock_with_code(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnlockWithCodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnlockWithCodeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AuthService/UnlockWithCode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AuthService", "UnlockWithCode"));
             self.inner.unary(req, path, codec).await
         }
         /// RequestAddressChange sends a code for ConfirmAddressChange to another address of the caller. If an account has that

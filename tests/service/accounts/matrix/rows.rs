@@ -44,6 +44,7 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     ("DeleteRole", "AOX"),
     ("SignUp", "anyone"),
     ("ConfirmAddress", "anyone"),
+    ("UnlockWithCode", "anyone"),
     ("ResendConfirmation", "anyone"),
     ("RequestPasswordReset", "anyone"),
     ("ResetPassword", "anyone"),
