@@ -91,7 +91,7 @@ fn a_name_is_no_markup_no_link_and_no_header() {
         let name = subject.name();
         let message = message(subject, EVIL, Some("https://app.example.com"));
         for said in [&message.text, &message.html] {
-            for harm in ["<script", "evil.example", "https://evil", "b@example.com", "\nBcc"] {
+            for harm in ["<script", "evil.example", "//evil", "b@example.com", "\nBcc"] {
                 assert!(!said.contains(harm), "{name}: `{harm}` in {said}");
             }
         }

@@ -1,5 +1,8 @@
 //! Who stands between and wants to read, and who wants to write what we never wrote (J102, J103, J106).
 
+#![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
+#![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

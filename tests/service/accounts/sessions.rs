@@ -90,7 +90,7 @@ async fn what_is_no_refresh_token_of_ours_ends_nothing() {
     let token = refresh(&login);
     let changed = token.replace(".1.", ".2.");
     let key = town.server.key().await;
-    for wrong in [&changed, &access(&login), &key, &token[1..], &"x".repeat(100_000)] {
+    for wrong in [&changed, &access(&login), &key, token.split_at(1).1, &"x".repeat(100_000)] {
         assert_not_refreshed(&town, wrong).await;
     }
     // Nor is one good for calls.
