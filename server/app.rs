@@ -47,8 +47,8 @@ use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
 use crate::mail::outbox::Outbox;
+use crate::store::StoreError;
 use crate::store::changes::Teller;
-use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use std::num::NonZeroU32;
@@ -56,6 +56,7 @@ use tower::Layer as _;
 
 pub use backends::{Incomplete, shared_wholly};
 use broker::Telling;
+use people::Base;
 pub use post::MailError;
 use rooms::Rooms;
 
@@ -161,33 +162,25 @@ impl App {
         let ledger = Ledger::open(stores, counters, Arc::clone(&clock), followers, tasks).await?;
 
         let notices = Arc::clone(&telling.notices);
-        let rooms = Rooms::open(config, &documents, secrets, notices, &outbox, &clock, tasks).await?;
-        let people = people::open(&config.accounts, &documents, secrets, &rooms, &outbox, &lockout, &clock);
+        let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
+        let base = Base { documents: &documents, secrets, outbox: &outbox, lockout: &lockout, clock: &clock };
+        let (people, accounts) = people::open(&config.accounts, &rooms, &base, tasks)?;
+        let holdings = Holdings::new(&documents);
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
             sessions: Arc::clone(&people.sessions),
-            accounts: Arc::clone(&rooms.accounts),
+            accounts: Arc::clone(&accounts),
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let holdings = Holdings::new(&documents);
-        let end_tenants = EndTenants { tenants: Arc::clone(&rooms.tenants), holdings: holdings.clone() };
-        let jobs: Vec<Arc<dyn Job>> = vec![
-            Arc::new(clean_up),
-            Arc::new(end_tenants),
-            Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
-            Arc::new(RotateSigningKeys { signing_keys: Arc::clone(&rooms.signing_keys) }),
-            Arc::new(ForgetLocks { lockout: Arc::clone(&lockout) }),
-            Arc::new(ForgetChanges { teller: Teller::new(&documents, Arc::clone(&clock)) }),
-        ];
-        let jobs = start_jobs(&documents, jobs, &clock, tasks);
+        let jobs = start_jobs(clean_up, &rooms, holdings.clone(), &base, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
-        let (auth, admin) = (rooms.auth(people, &pages), rooms.admin(jobs, holdings, &pages));
-        let Rooms { catalogue, directory, keyring, resolver, tenants, requests, audit, .. } = rooms;
-        let (signing_keys, tokens) = (rooms.signing_keys, rooms.tokens);
+        let plans = rooms.plans(&ledger, &pages, &clock);
+        let (auth, admin) = (rooms.auth(people, accounts, &pages), rooms.admin(jobs, holdings, &pages));
+        let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
         Ok(Self {
             edge: Edge {
                 door: door.clone(),
@@ -197,16 +190,7 @@ impl App {
                 body_bytes_max: bytes(config.limits.http_body_bytes),
                 signing_keys,
             },
-            plans: PlansApi {
-                catalogue,
-                tenants,
-                directory,
-                wallets: Arc::clone(&ledger.wallets),
-                resolver,
-                requests,
-                pages,
-                clock,
-            },
+            plans,
             auth,
             admin,
             audit,
@@ -253,12 +237,22 @@ impl App {
 
 /// Runs all jobs when they are due.
 fn start_jobs(
-    documents: &Arc<dyn Documents>,
-    jobs: Vec<Arc<dyn Job>>,
-    clock: &Arc<dyn Clock>,
+    clean_up: CleanUp,
+    rooms: &Rooms,
+    holdings: Holdings,
+    base: &Base<'_>,
     tasks: &Tasks,
 ) -> Arc<Runner> {
-    let runner = Arc::new(Runner::new(documents, jobs, Arc::clone(clock), tasks));
+    let clock = || Arc::clone(base.clock);
+    let jobs: Vec<Arc<dyn Job>> = vec![
+        Arc::new(clean_up),
+        Arc::new(EndTenants { tenants: Arc::clone(&rooms.tenants), holdings }),
+        Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
+        Arc::new(RotateSigningKeys { signing_keys: Arc::clone(&rooms.signing_keys) }),
+        Arc::new(ForgetLocks { lockout: Arc::clone(base.lockout) }),
+        Arc::new(ForgetChanges { teller: Teller::new(base.documents, clock()) }),
+    ];
+    let runner = Arc::new(Runner::new(base.documents, jobs, clock(), tasks));
     tasks.spawn(Arc::clone(&runner).run(tasks.stopping()));
     runner
 }

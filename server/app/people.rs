@@ -1,11 +1,14 @@
-//! The rooms of people who log in, as the settings have them.
+//! The rooms of people and their accounts, as the settings have them.
 
 use std::sync::Arc;
 
 use crate::api::auth::session::People;
-use crate::app::Secrets;
 use crate::app::rooms::Rooms;
+use crate::app::{Secrets, StartError};
 use crate::config::AccountsConfig;
+use crate::identity::accounts::{Accounts, Beside};
+use crate::identity::codes::Codes;
+use crate::identity::hasher::Hasher;
 use crate::identity::lending::Lender;
 use crate::identity::lockout::Lockout;
 use crate::identity::login::{Doorway, Logins};
@@ -14,42 +17,69 @@ use crate::identity::sessions::{Ground, Lifetimes, Sessions};
 use crate::mail::outbox::Outbox;
 use crate::store::Documents;
 use crate::store::records::Records;
+use crate::tasks::Tasks;
 use crate::time::Clock;
 
-/// Builds them beside the other rooms.
+/// What they stand on beside the other rooms.
+pub(super) struct Base<'a> {
+    pub(super) documents: &'a Arc<dyn Documents>,
+    pub(super) secrets: &'a Secrets,
+    pub(super) outbox: &'a Arc<Outbox>,
+    pub(super) lockout: &'a Arc<Lockout>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
+
+/// Builds them, and does behind the answers what people ask for.
 pub(super) fn open(
-    accounts: &AccountsConfig,
-    documents: &Arc<dyn Documents>,
-    secrets: &Secrets,
+    config: &AccountsConfig,
     rooms: &Rooms,
-    outbox: &Arc<Outbox>,
-    lockout: &Arc<Lockout>,
-    clock: &Arc<dyn Clock>,
-) -> People {
+    base: &Base<'_>,
+    tasks: &Tasks,
+) -> Result<(People, Arc<Accounts>), StartError> {
+    // One for all, so that its bound is one.
+    let hasher = Hasher::new(config.cost(), config.hashes_at_once())?;
+    let accounts = accounts(config, rooms, base, hasher.clone());
+    tasks.spawn(Arc::clone(&accounts).run(tasks.stopping()));
     let ground = Ground {
         tokens: rooms.tokens.clone(),
         roles: Arc::clone(&rooms.roles),
         keyring: Arc::clone(&rooms.keyring),
-        outbox: Arc::clone(outbox),
-        clock: Arc::clone(clock),
+        outbox: Arc::clone(base.outbox),
+        clock: Arc::clone(base.clock),
     };
     let lifetimes = Lifetimes {
-        refresh_token_days: accounts.refresh_token_days.get(),
-        session_days_max: accounts.session_days_max.get(),
+        refresh_token_days: config.refresh_token_days.get(),
+        session_days_max: config.session_days_max.get(),
     };
-    let sessions = Arc::new(Sessions::new(documents, &secrets.pepper, ground, lifetimes));
+    let sessions = Arc::new(Sessions::new(base.documents, &base.secrets.pepper, ground, lifetimes));
     let doorway = Doorway {
-        hasher: rooms.hasher.clone(),
+        hasher,
         sessions: Arc::clone(&sessions),
-        outbox: Arc::clone(outbox),
-        second_factors: SecondFactors::new(&secrets.pepper),
-        lockout: Arc::clone(lockout),
-        clock: Arc::clone(clock),
+        outbox: Arc::clone(base.outbox),
+        second_factors: SecondFactors::new(&base.secrets.pepper),
+        lockout: Arc::clone(base.lockout),
+        clock: Arc::clone(base.clock),
     };
-    People {
-        logins: Arc::new(Logins::new(documents, doorway)),
+    let people = People {
+        logins: Arc::new(Logins::new(base.documents, doorway)),
         sessions,
         lender: Arc::new(Lender::new(rooms.tokens.clone())),
-        members: Arc::new(Records::new(Arc::clone(documents))),
-    }
+        members: Arc::new(Records::new(Arc::clone(base.documents))),
+    };
+    Ok((people, accounts))
+}
+
+fn accounts(config: &AccountsConfig, rooms: &Rooms, base: &Base<'_>, hasher: Hasher) -> Arc<Accounts> {
+    let beside = Beside {
+        outbox: Arc::clone(base.outbox),
+        catalogue: Arc::clone(&rooms.catalogue),
+        tenants: Arc::clone(&rooms.tenants),
+        members: Arc::clone(&rooms.members),
+        roles: Arc::clone(&rooms.roles),
+        hasher,
+        sign_up: config.sign_up,
+    };
+    let (secret, clock) = (&base.secrets.pepper, || Arc::clone(base.clock));
+    let codes = Arc::new(Codes::new(base.documents, secret, clock()));
+    Arc::new(Accounts::new(base.documents, secret, codes, beside, clock()))
 }

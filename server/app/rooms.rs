@@ -6,14 +6,13 @@ use crate::api::admin::AdminApi;
 use crate::api::auth::AuthApi;
 use crate::api::auth::session::People;
 use crate::api::page::Pages;
+use crate::api::plans::PlansApi;
 use crate::api::resolve::Resolver;
 use crate::app::{Secrets, StartError};
 use crate::config::{AccountsConfig, Config};
-use crate::identity::accounts::{Accounts, Beside};
+use crate::identity::accounts::Accounts;
 use crate::identity::audit::Audit;
-use crate::identity::codes::Codes;
 use crate::identity::directory::Directory;
-use crate::identity::hasher::Hasher;
 use crate::identity::hearing::Hearing;
 use crate::identity::holdings::Holdings;
 use crate::identity::keyring::Keyring;
@@ -29,7 +28,7 @@ use crate::identity::token::{Terms, Tokens};
 use crate::identity::user::User;
 use crate::jobs::runner::Runner;
 use crate::ledger::notices::Notices;
-use crate::mail::outbox::Outbox;
+use crate::ledger::works::Ledger;
 use crate::plans::catalogue::Catalogue;
 use crate::plans::policies::Policies;
 use crate::plans::presets::Presets;
@@ -55,8 +54,6 @@ pub(super) struct Rooms {
     pub(super) signing_keys: Arc<SigningKeys>,
     pub(super) tokens: Tokens,
     pub(super) roles: Arc<Roles>,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) hasher: Hasher,
 }
 
 impl Rooms {
@@ -66,7 +63,6 @@ impl Rooms {
         documents: &Arc<dyn Documents>,
         secrets: &Secrets,
         notices: Arc<Notices>,
-        outbox: &Arc<Outbox>,
         clock: &Arc<dyn Clock>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
@@ -112,26 +108,11 @@ impl Rooms {
         let stopping = tasks.stopping();
         tasks.spawn(async move { hearing.run(stopping).await });
         let members = Arc::new(Members::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock()));
-        let hasher = Hasher::new(config.accounts.cost(), config.accounts.hashes_at_once())?;
-        let beside = Beside {
-            outbox: Arc::clone(outbox),
-            catalogue: Arc::clone(&catalogue),
-            tenants: Arc::clone(&tenants),
-            members: Arc::clone(&members),
-            roles: Arc::clone(&roles),
-            hasher: hasher.clone(),
-            sign_up: config.accounts.sign_up,
-        };
-        let codes = Arc::new(Codes::new(documents, &secrets.pepper, clock()));
-        let accounts = Arc::new(Accounts::new(documents, &secrets.pepper, codes, beside, clock()));
-        tasks.spawn(Arc::clone(&accounts).run(tasks.stopping()));
         Ok(Self {
             resolver: Arc::new(Resolver::new(Arc::clone(&directory), Arc::clone(&keyring))),
             keys: Arc::new(Keys::new(documents, Arc::clone(&keyring), clock())),
             requests: Arc::new(Requests::new(documents, clock())),
             members,
-            accounts,
-            hasher,
             own_roles: Arc::new(OwnRoles::new(documents, Arc::clone(&roles), Arc::clone(&keyring), clock())),
             users: Arc::new(Records::new(Arc::clone(documents))),
             audit: Arc::new(Audit::new(documents, &secrets.pepper, clock())),
@@ -145,8 +126,22 @@ impl Rooms {
         })
     }
 
+    /// `PlansService` over them.
+    pub(super) fn plans(&self, ledger: &Ledger, pages: &Pages, clock: &Arc<dyn Clock>) -> PlansApi {
+        PlansApi {
+            catalogue: Arc::clone(&self.catalogue),
+            tenants: Arc::clone(&self.tenants),
+            directory: Arc::clone(&self.directory),
+            wallets: Arc::clone(&ledger.wallets),
+            resolver: Arc::clone(&self.resolver),
+            requests: Arc::clone(&self.requests),
+            pages: pages.clone(),
+            clock: Arc::clone(clock),
+        }
+    }
+
     /// `AuthService` over them.
-    pub(super) fn auth(&self, people: People, pages: &Pages) -> AuthApi {
+    pub(super) fn auth(&self, people: People, accounts: Arc<Accounts>, pages: &Pages) -> AuthApi {
         AuthApi {
             keys: Arc::clone(&self.keys),
             resolver: Arc::clone(&self.resolver),
@@ -157,7 +152,7 @@ impl Rooms {
             users: Arc::clone(&self.users),
             signing_keys: Arc::clone(&self.signing_keys),
             people,
-            accounts: Arc::clone(&self.accounts),
+            accounts,
             keyring: Arc::clone(&self.keyring),
         }
     }

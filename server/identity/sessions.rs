@@ -220,7 +220,9 @@ impl Sessions {
 
     /// Deletes at most `limit` sessions that have expired; answers how many.
     pub async fn purge(&self, limit: usize) -> Result<usize, StoreError> {
-        self.sessions.purge(EXPIRY, &place(self.clock.now()), limit).await
+        // One that expires just now has expired.
+        let before = place(self.clock.now().plus(1));
+        self.sessions.purge(EXPIRY, &before, limit).await
     }
 
     /// The session with tokens of its own.

@@ -114,19 +114,7 @@ impl Rooms {
         let own_roles = Arc::new(own_roles);
         let users = Arc::new(Records::new(Arc::clone(&documents)));
         let audit = Arc::new(Audit::new(&documents, &secret, Arc::clone(&clock)));
-        let outbox = Arc::new(Outbox::new(&documents, Arc::clone(&clock)));
-        let beside = Beside {
-            outbox,
-            catalogue: Arc::clone(&catalogue),
-            tenants: Arc::clone(&tenants),
-            members: Arc::clone(&members),
-            roles: Arc::clone(&roles),
-            hasher: cheap_hasher(),
-            sign_up: SignUp::Open,
-        };
-        let codes = Arc::new(Codes::new(&documents, &secret, Arc::clone(&clock)));
-        let accounts = Accounts::new(&documents, &secret, codes, beside, Arc::clone(&clock));
-        let accounts = Arc::new(accounts);
+        let accounts = accounts(&documents, &catalogue, &tenants, &members, &roles, &clock);
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let people = people(&documents, &secret, &tokens, &roles, &keyring, &clock);
         let (ring_of_roles, signing) = (Arc::clone(&roles), Arc::clone(&signing_keys));
@@ -188,6 +176,28 @@ impl Rooms {
         let (key, secret) = made.expect("a key");
         (key, secret.expect("a new key has a secret").expose_secret().to_owned())
     }
+}
+
+/// Accounts of people, which anybody may make.
+fn accounts(
+    documents: &Arc<dyn Documents>,
+    catalogue: &Arc<Catalogue>,
+    tenants: &Arc<Tenants>,
+    members: &Arc<Members>,
+    roles: &Arc<Roles>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Accounts> {
+    let beside = Beside {
+        outbox: Arc::new(Outbox::new(documents, Arc::clone(clock))),
+        catalogue: Arc::clone(catalogue),
+        tenants: Arc::clone(tenants),
+        members: Arc::clone(members),
+        roles: Arc::clone(roles),
+        hasher: cheap_hasher(),
+        sign_up: SignUp::Open,
+    };
+    let codes = Arc::new(Codes::new(documents, &secret(), Arc::clone(clock)));
+    Arc::new(Accounts::new(documents, &secret(), codes, beside, Arc::clone(clock)))
 }
 
 /// People who log in with hashes that cost little.

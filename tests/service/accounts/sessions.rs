@@ -1,10 +1,14 @@
 //! Sessions: how long they and their tokens are good, and what ends them.
 
+use tollgate::identity::session::Session;
+use tollgate::identity::sessions::SESSIONS_MAX;
+use tollgate::store::records::Records;
 use tollgate::time::{DAY, MINUTE, SECOND};
 use tollgate_client::v1;
 use tonic::Code;
 
 use crate::accounts::people::{PASSWORD, Town, address, refusal, refused};
+use crate::retention::clean_up;
 use crate::server::TENANT;
 
 fn access(login: &v1::LoginResponse) -> String {
@@ -90,7 +94,7 @@ async fn what_is_no_refresh_token_of_ours_ends_nothing() {
     let token = refresh(&login);
     let changed = token.replace(".1.", ".2.");
     let key = town.server.key().await;
-    for wrong in [&changed, &access(&login), &key, token.split_at(1).1, &"x".repeat(100_000)] {
+    for wrong in [&changed, &access(&login), &key, &token.replacen("tg_", "", 1), &"x".repeat(100_000)] {
         assert_not_refreshed(&town, wrong).await;
     }
     // Nor is one good for calls.
@@ -278,4 +282,34 @@ async fn member_of_a_tenant_that_is_gone_finds_none() {
     let request = v1::GetSubscriptionRequest { tenant_id: TENANT.into() };
     let answer = client.plans().get_subscription(request).await;
     assert_eq!(refused(answer), refusal(Code::PermissionDenied, "TENANT_FORBIDDEN"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_have_expired_are_deleted_and_no_others() {
+    let town = Town::new().await;
+    town.member("ada", "owner").await;
+    let old = town.log_in("ada").await.unwrap();
+    town.clock().advance(15 * DAY);
+    let young = town.log_in("ada").await.unwrap();
+    town.clock().advance(15 * DAY);
+    let run = clean_up(&town.server).await;
+    assert!(run.message.contains("1 expired sessions"), "{run:?}");
+    let sessions = Records::<Session>::new(town.documents.clone());
+    assert!(sessions.get(&old.session_id).await.unwrap().is_none());
+    assert!(sessions.get(&young.session_id).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_all_sessions_that_one_can_have_loses_the_oldest() {
+    let town = Town::new().await;
+    town.member("ada", "owner").await;
+    let mut logins = Vec::new();
+    for _ in 0..=SESSIONS_MAX {
+        town.clock().advance(SECOND);
+        logins.push(town.log_in("ada").await.unwrap());
+    }
+    assert_ended(&town, &access(&logins[0])).await;
+    for login in [&logins[1], &logins[SESSIONS_MAX]] {
+        town.who(&access(login)).await.unwrap();
+    }
 }
