@@ -31,7 +31,7 @@ async fn listed(server: &Server) -> Vec<String> {
     ids
 }
 
-async fn clean_up(server: &Server) -> v1::JobRun {
+pub(crate) async fn clean_up(server: &Server) -> v1::JobRun {
     let admin = server.operator().admin();
     let request = v1::RunJobRequest { name: String::from("clean_up"), ..v1::RunJobRequest::default() };
     let started = admin.clone().run_job(request).await.unwrap().into_inner().run.unwrap();

@@ -156,8 +156,9 @@ impl AuthApi {
         let headers = request.metadata().clone().into_headers();
         let caller = match authenticate(&self.keyring, &headers, request.extensions()).await {
             Ok(caller) => Some(caller),
-            Err(CredentialError::Missing) => None,
-            Err(error) => return Err(from_fault(&error)),
+            Err(CredentialError::Store(error)) => return Err(from_fault(&error)),
+            // The method takes none: one that is not good is as none.
+            Err(_) => None,
         };
         let asked = request.into_inner();
         let password = Some(asked.password).filter(|given| !given.is_empty()).map(SecretString::from);

@@ -98,14 +98,14 @@ async fn hash_of_another_cost_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_200_logins_at_once_those_who_cannot_wait_are_told_to_come_back() {
+async fn of_90_logins_at_once_those_who_cannot_wait_are_told_to_come_back() {
     let town = Town::with(|config| config.accounts.argon2_memory_kib = 19_456.try_into().unwrap()).await;
     town.member("ada", "owner").await;
     let nobody = town.nobody();
-    let logins = (0..200).map(|number| {
-        let name = if number % 2 == 0 { "ada" } else { "nobody" };
+    // One network may have a hundred wrong ones, and one account five.
+    let logins = (0..90).map(|number| {
         let request = v1::LoginRequest {
-            address: address(name),
+            address: address(&format!("nobody-{number}")),
             password: String::from("another password"),
             ..v1::LoginRequest::default()
         };
@@ -124,6 +124,6 @@ async fn of_200_logins_at_once_those_who_cannot_wait_are_told_to_come_back() {
             _ => panic!("{status:?}"),
         }
     }
-    assert!(failed >= 33 && busy >= 1 && failed + busy == 200, "{failed} failed, {busy} told to come back");
+    assert!(failed >= 33 && busy >= 1 && failed + busy == 90, "{failed} failed, {busy} told to come back");
     town.log_in("ada").await.unwrap();
 }

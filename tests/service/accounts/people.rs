@@ -13,7 +13,6 @@ use tollgate::identity::member::Member;
 use tollgate::identity::password::Password;
 use tollgate::identity::user::User;
 use tollgate::mail::address::Address;
-use tollgate::mail::letter::Subject as About;
 use tollgate::mail::outbox::Waiting;
 use tollgate::store::changes::{Subject, Teller};
 use tollgate::store::records::{Change, Range, Records};
@@ -27,6 +26,7 @@ use crate::server::{Server, TENANT};
 
 pub(super) const PASSWORD: &str = "a horse that nobody rides";
 
+const POLL: Duration = Duration::from_millis(20);
 /// How long every server may take to hear of a change.
 const HEARD: Duration = Duration::from_secs(5);
 
@@ -122,12 +122,19 @@ impl Town {
         self.teller().tell(Subject::User(user.id.clone()), change).await.unwrap();
     }
 
-    /// The letters that wait, by what they are about.
-    pub(super) async fn letters(&self) -> Vec<&'static str> {
-        let letters = Records::<Waiting>::new(Arc::clone(&self.documents));
+    /// The letters that were sent, by what stands over them, when none waits any more.
+    pub(super) async fn letters(&self) -> Vec<String> {
+        let waiting = Records::<Waiting>::new(Arc::clone(&self.documents));
         let range = Range { index: "due", prefix: "", order: Order::Ascending, after: None };
-        let page = letters.page(range, 100).await.unwrap();
-        page.records.iter().map(|waiting| About::name(&waiting.letter.subject)).collect()
+        while !waiting.page(range, 1).await.unwrap().records.is_empty() {
+            tokio::time::sleep(POLL).await;
+        }
+        let files = std::fs::read_dir(self.server.data().join("mail")).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let subject =
+            |text: &str| text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned));
+        files.iter().map(|file| subject(&std::fs::read_to_string(file).unwrap()).unwrap()).collect()
     }
 
     /// What a login answers.

@@ -66,7 +66,7 @@ async fn a_refresh_token_that_comes_again_ends_the_session_and_its_owner_hears_o
     for token in [&refresh(&login), &second.refresh_token, &third.refresh_token] {
         assert_not_refreshed(&town, token).await;
     }
-    assert_eq!(town.letters().await, ["session_stolen"]);
+    assert_eq!(town.letters().await, ["A session of yours was ended"]);
     town.log_in("ada").await.unwrap();
 }
 
@@ -83,7 +83,7 @@ async fn of_two_refreshes_at_once_one_wins_and_the_session_ends() {
         assert_ended(&town, &winner.access_token).await;
         assert_not_refreshed(&town, &winner.refresh_token).await;
     }
-    assert_eq!(town.letters().await, ["session_stolen"; 8]);
+    assert_eq!(town.letters().await, ["A session of yours was ended"; 8]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +226,7 @@ async fn another_password_ends_the_other_sessions() {
     town.refresh(&refresh(&mine)).await.unwrap();
     assert_ended(&town, &access(&other)).await;
     assert_not_refreshed(&town, &refresh(&other)).await;
-    assert_eq!(town.letters().await, ["password_changed"]);
+    assert_eq!(town.letters().await, ["Your password was changed"]);
     let failed = refusal(Code::Unauthenticated, "LOGIN_FAILED");
     assert_eq!(refused(town.log_in("ada").await), failed);
     town.try_login(&address("ada"), another, None).await.unwrap();
