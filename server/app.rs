@@ -179,7 +179,8 @@ impl App {
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let plans = rooms.plans(&ledger, &pages, &clock);
-        let (auth, admin) = (rooms.auth(people, accounts, &pages), rooms.admin(jobs, holdings, &pages));
+        let admin = rooms.admin(jobs, holdings, &people, &pages);
+        let auth = rooms.auth(people, accounts, &pages);
         let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
         Ok(Self {
             edge: Edge {

@@ -72,6 +72,7 @@ pub enum Reason {
     ApiKeyEnded,
     TenantDeleted,
     TenantEnded,
+    UserNotFound,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -135,7 +136,8 @@ impl Reason {
             | Self::InvitationNotFound
             | Self::MemberNotFound
             | Self::RoleNotFound
-            | Self::SessionNotFound => Kind::NotFound,
+            | Self::SessionNotFound
+            | Self::UserNotFound => Kind::NotFound,
             Self::EventConflict
             | Self::CompletionConflict
             | Self::RequestConflict

@@ -5,6 +5,7 @@ mod jobs;
 mod signing_keys;
 mod staff;
 mod tenants;
+mod users;
 
 use std::sync::Arc;
 
@@ -21,8 +22,10 @@ use crate::api::status::from_fault;
 use crate::fault::Invalid;
 use crate::identity::audit::{Audit, note};
 use crate::identity::holdings::Holdings;
+use crate::identity::lockout::Lockout;
 use crate::identity::members::Members;
 use crate::identity::requests::Requests;
+use crate::identity::sessions::Sessions;
 use crate::identity::signing_keys::SigningKeys;
 use crate::identity::tenant::TenantState;
 use crate::identity::tenants::{NewTenant, Subscriber, Tenants, TenantsError};
@@ -54,6 +57,10 @@ pub struct AdminApi {
     pub signing_keys: Arc<SigningKeys>,
     /// What is held on tenants.
     pub holdings: Holdings,
+    /// The sessions of people.
+    pub sessions: Arc<Sessions>,
+    /// Which tries to log in are looked at.
+    pub lockout: Arc<Lockout>,
 }
 
 #[tonic::async_trait]
@@ -147,6 +154,41 @@ impl AdminService for AdminApi {
         let resumed = self.tenants.resume(named(&request.get_ref().tenant_id)?).await;
         let tenant = resumed.map_err(|error| from_fault(&error))?;
         Ok(Response::new(v1::ResumeTenantResponse { tenant: Some(message(tenant)) }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        self.users_page(request).await
+    }
+
+    async fn get_user(
+        &self,
+        request: Request<v1::GetUserRequest>,
+    ) -> Result<Response<v1::GetUserResponse>, Status> {
+        self.user(request).await
+    }
+
+    async fn suspend_user(
+        &self,
+        request: Request<v1::SuspendUserRequest>,
+    ) -> Result<Response<v1::SuspendUserResponse>, Status> {
+        self.suspend(request).await
+    }
+
+    async fn resume_user(
+        &self,
+        request: Request<v1::ResumeUserRequest>,
+    ) -> Result<Response<v1::ResumeUserResponse>, Status> {
+        self.resume(request).await
+    }
+
+    async fn unlock_user(
+        &self,
+        request: Request<v1::UnlockUserRequest>,
+    ) -> Result<Response<v1::UnlockUserResponse>, Status> {
+        self.unlock(request).await
     }
 
     async fn add_staff(

@@ -222,6 +222,7 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
         Reason::TenantDeleted => ErrorReason::TenantDeleted,
         Reason::TenantEnded => ErrorReason::TenantEnded,
+        Reason::UserNotFound => ErrorReason::UserNotFound,
     }
 }
 
@@ -306,6 +307,7 @@ mod tests {
             ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
             ErrorReason::TenantDeleted => Reason::TenantDeleted,
             ErrorReason::TenantEnded => Reason::TenantEnded,
+            ErrorReason::UserNotFound => Reason::UserNotFound,
         })
     }
 

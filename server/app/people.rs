@@ -63,6 +63,7 @@ pub(super) fn open(
     let people = People {
         logins: Arc::new(Logins::new(base.documents, doorway)),
         sessions,
+        lockout: Arc::clone(base.lockout),
         lender: Arc::new(Lender::new(rooms.tokens.clone())),
         members: Arc::new(Records::new(Arc::clone(base.documents))),
     };

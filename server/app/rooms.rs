@@ -158,7 +158,13 @@ impl Rooms {
     }
 
     /// `AdminService` over them.
-    pub(super) fn admin(&self, jobs: Arc<Runner>, holdings: Holdings, pages: &Pages) -> AdminApi {
+    pub(super) fn admin(
+        &self,
+        jobs: Arc<Runner>,
+        holdings: Holdings,
+        people: &People,
+        pages: &Pages,
+    ) -> AdminApi {
         AdminApi {
             tenants: Arc::clone(&self.tenants),
             jobs,
@@ -170,6 +176,8 @@ impl Rooms {
             resolver: Arc::clone(&self.resolver),
             signing_keys: Arc::clone(&self.signing_keys),
             holdings,
+            sessions: Arc::clone(&people.sessions),
+            lockout: Arc::clone(&people.lockout),
         }
     }
 }

@@ -208,6 +208,24 @@ impl Sessions {
         ended
     }
 
+    /// Suspends a person, or lets it log in again; `None`: there is no such person. Who is suspended has no session any more,
+    /// on other servers too within 5 s.
+    pub async fn set_suspended(&self, user: &str, is_suspended: bool) -> Result<Option<User>, StoreError> {
+        let change = self.users.update(user, |user: &mut User| {
+            let is_change = user.is_suspended != is_suspended;
+            user.is_suspended = is_suspended;
+            Ok::<_, StoreError>(if is_change { Change::Keep } else { Change::None })
+        });
+        let changed = self.teller.tell(Subject::User(user.to_owned()), change).await;
+        // Also after a failure: the change may have been kept all the same.
+        self.keyring.forget_user(user);
+        let changed = changed?;
+        if is_suspended && changed.is_some() {
+            self.delete_all_of(user, None).await?;
+        }
+        Ok(changed)
+    }
+
     /// Lets a session of a person live on under another password, which was chosen then, and ends all others.
     pub async fn keep_one(&self, user: &str, id: &str, password_at: Timestamp) -> Result<(), StoreError> {
         let kept = self.sessions.update(id, |session: &mut Session| {

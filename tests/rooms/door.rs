@@ -58,6 +58,8 @@ impl Door {
             resolver: Arc::clone(&resolver),
             signing_keys: Arc::clone(&rooms.signing_keys),
             holdings: Holdings::new(&rooms.store.documents),
+            sessions: Arc::clone(&rooms.people.sessions),
+            lockout: Arc::clone(&rooms.people.lockout),
         };
         let auth = AuthApi {
             keys: Arc::clone(&rooms.keys),

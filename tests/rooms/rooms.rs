@@ -221,18 +221,20 @@ fn people(
     let sessions = Arc::new(Sessions::new(documents, secret, ground, lifetimes));
     let (failures, tasks) = (Arc::new(MemoryFailures::default()), Tasks::default());
     let lockout = Lockout::new(documents, failures, Arc::clone(&outbox), secret, Arc::clone(clock), &tasks);
+    let lockout = Arc::new(lockout);
     let doorway = Doorway {
         hasher: cheap_hasher(),
         sessions: Arc::clone(&sessions),
         outbox,
         second_factors: SecondFactors::new(secret),
-        lockout: Arc::new(lockout),
+        lockout: Arc::clone(&lockout),
         clock: Arc::clone(clock),
     };
     let logins = Logins::new(documents, doorway);
     People {
         logins: Arc::new(logins),
         sessions,
+        lockout,
         lender: Arc::new(Lender::new(tokens.clone())),
         members: Arc::new(Records::new(Arc::clone(documents))),
     }

@@ -7,3 +7,4 @@ mod matrix;
 mod people;
 mod sessions;
 mod tenants;
+mod users;

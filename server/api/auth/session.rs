@@ -15,6 +15,7 @@ use crate::api::status::from_fault;
 use crate::fault::{Fault, Invalid, Reason};
 use crate::identity::caller::{Caller, CallerKind};
 use crate::identity::lending::{LIFETIME, Lender};
+use crate::identity::lockout::Lockout;
 use crate::identity::login::{Attempt, Logins};
 use crate::identity::member::Member;
 use crate::identity::session::{Session, network_of};
@@ -35,6 +36,8 @@ pub struct People {
     pub sessions: Arc<Sessions>,
     /// Makes service tokens.
     pub lender: Arc<Lender>,
+    /// Which tries to log in are looked at.
+    pub lockout: Arc<Lockout>,
     /// Where they belong.
     pub members: Arc<Records<Member>>,
 }

@@ -4952,6 +4952,106 @@ pub struct RunJobResponse {
     #[prost(message, optional, tag = "1")]
     pub run: ::core::option::Option<JobRun>,
 }
+/// User is a person who can log in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct User {
+    /// id names the person, `usr_…`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// address is where mail goes, and what the person logs in with.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// name is for people.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// confirm_time is when the address was confirmed. Unset: it was not, and there is no login.
+    #[prost(message, optional, tag = "4")]
+    pub confirm_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// is_suspended is whether an operator suspended it.
+    #[prost(bool, tag = "5")]
+    pub is_suspended: bool,
+    /// has_second_factor is whether a login takes a code too.
+    #[prost(bool, tag = "6")]
+    pub has_second_factor: bool,
+    /// create_time is when it was made.
+    #[prost(message, optional, tag = "7")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// ListUsersRequest asks for people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUsersRequest {
+    /// page_size is how many, at most 1,000. 0: 100.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// page_token is next_page_token of the page before. Empty: the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// ListUsersResponse is a page of people.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUsersResponse {
+    /// users are oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+    /// next_page_token opens the next page. Empty: this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// GetUserRequest names a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetUserRequest {
+    /// user_id is who, `usr_…`. Empty: by address.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// address is the person's address, whatever its case. Empty: by user_id.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+/// GetUserResponse is the person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetUserResponse {
+    /// user is the person.
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+/// SuspendUserRequest names a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuspendUserRequest {
+    /// user_id is who. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// SuspendUserResponse is the suspended person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuspendUserResponse {
+    /// user is the person.
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+/// ResumeUserRequest names a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeUserRequest {
+    /// user_id is who. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// ResumeUserResponse is the person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeUserResponse {
+    /// user is the person.
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+/// UnlockUserRequest names a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockUserRequest {
+    /// user_id is who. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// UnlockUserResponse is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlockUserResponse {}
 /// AddStaffRequest names a person and a role.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddStaffRequest {
@@ -5747,6 +5847,132 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "RemoveStaff"));
             self.inner.unary(req, path, codec).await
         }
+        /// ListUsers lists people, oldest first.
+        pub async fn list_users(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ListUsers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ListUsers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// GetUser answers one person, by id or by address.
+        pub async fn get_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/GetUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "GetUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// SuspendUser refuses a person, in every tenant, on every server within 5 seconds; its sessions end. Suspending twice changes
+        /// nothing.
+        pub async fn suspend_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SuspendUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SuspendUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/SuspendUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "SuspendUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// ResumeUser lets a suspended person log in again.
+        pub async fn resume_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResumeUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResumeUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/ResumeUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "ResumeUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UnlockUser lets a person log in again at once, where wrong passwords made it wait. Callers of a tenant unlock its members.
+        pub async fn unlock_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnlockUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnlockUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/UnlockUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "UnlockUser"));
+            self.inner.unary(req, path, codec).await
+        }
         /// ListAuditEntries lists who did what to what, newest first: the entries of a tenant, or those of the installation that
         /// are of no tenant.
         ///
@@ -6083,6 +6309,9 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION. What was held on the tenant is deleted, and does not come back.
     /// Example: UndeleteTenant 31 days after DeleteTenant.
     TenantEnded = 73,
+    /// NOT_FOUND. No such person, or none of the caller's tenant.
+    /// Example: GetUser of `usr_nobody`.
+    UserNotFound = 74,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -6157,6 +6386,7 @@ impl ErrorReason {
             Self::ApiKeyEnded => "ERROR_REASON_API_KEY_ENDED",
             Self::TenantDeleted => "ERROR_REASON_TENANT_DELETED",
             Self::TenantEnded => "ERROR_REASON_TENANT_ENDED",
+            Self::UserNotFound => "ERROR_REASON_USER_NOT_FOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -6228,6 +6458,7 @@ impl ErrorReason {
             "ERROR_REASON_API_KEY_ENDED" => Some(Self::ApiKeyEnded),
             "ERROR_REASON_TENANT_DELETED" => Some(Self::TenantDeleted),
             "ERROR_REASON_TENANT_ENDED" => Some(Self::TenantEnded),
+            "ERROR_REASON_USER_NOT_FOUND" => Some(Self::UserNotFound),
             _ => None,
         }
     }
