@@ -119,7 +119,7 @@ fn alone() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-async fn call_for(client: Client, time: Duration) -> Vec<Duration> {
+pub(crate) async fn call_for(client: Client, time: Duration) -> Vec<Duration> {
     let event =
         v1::UsageEvent { service: "search".into(), endpoint: "/find".into(), ..v1::UsageEvent::default() };
     let request = v1::CheckRequest { event: Some(event), ..v1::CheckRequest::default() };
