@@ -1,12 +1,11 @@
 //! The real program as a process of its own, on a data directory that outlives it.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
+use test_servers::Port;
 use tollgate_client::v1::WhoAmIRequest;
 
 use crate::connection::{Connection, PATIENCE};
@@ -20,7 +19,7 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Server {
     directory: tempfile::TempDir,
-    port: u16,
+    port: Port,
     settings: Vec<(&'static str, String)>,
     child: Option<Child>,
     connection: Connection,
@@ -34,19 +33,20 @@ impl Server {
 
     /// The same with settings, as variables of its environment.
     pub(crate) fn with(settings: Vec<(&'static str, String)>) -> Self {
-        let port = free_port();
+        let port = Port::take();
+        let number = port.number();
         Self {
             directory: tempfile::tempdir().expect("a directory for the data"),
             port,
             settings,
             child: None,
-            connection: Connection::new(&[port], OPERATOR_KEY, PATIENCE),
+            connection: Connection::new(&[number], OPERATOR_KEY, PATIENCE),
         }
     }
 
     /// Where it listens on 127.0.0.1.
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -59,7 +59,7 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.log()).expect("a file for the log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command
-            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port()), "--data"])
             .arg(self.directory.path().join("data"))
             .env_clear()
             .env("TOLLGATE_OPERATOR_KEY", OPERATOR_KEY)
@@ -157,16 +157,5 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Below the ports that the system gives to outgoing connections, so that none takes it while the server is down.
-fn free_port() -> u16 {
-    let mut random = rand::rng();
-    loop {
-        let port = random.random_range(20_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }

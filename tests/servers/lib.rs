@@ -19,6 +19,7 @@ mod toxiproxy;
 
 pub use ferretdb::FerretDb;
 pub use mosquitto::{Mosquitto, MosquittoConfig};
+pub use port::Port;
 pub use redis::Redis;
 pub use smtp::{Received, Smtp, SmtpConfig, SmtpTls};
 pub use toxiproxy::{Proxy, Stream, Toxiproxy};

@@ -7,12 +7,12 @@ use rand::RngExt as _;
 
 use crate::installed::tools;
 
-/// Below the ports that the system gives to outgoing connections, and beside those of the server under test.
-const PORTS: std::ops::Range<u16> = 10_000..20_000;
+/// Below the ports that the system gives to outgoing connections, so that none takes it while its server is down.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// A port, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Locked; the system takes the lock back when this process ends, however it ends.
     _claim: File,
@@ -20,7 +20,10 @@ pub(crate) struct Port {
 
 impl Port {
     /// Takes a port that nobody listens on.
-    pub(crate) fn take() -> Self {
+    ///
+    /// # Panics
+    /// The directory for the claims on ports cannot be used.
+    pub fn take() -> Self {
         let claims = tools().join("ports");
         std::fs::create_dir_all(&claims).expect("a directory for the claims on ports");
         let mut random = rand::rng();
@@ -35,7 +38,7 @@ impl Port {
     }
 
     /// Its number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 }
