@@ -1,6 +1,7 @@
 //! The only place that names a driver: each port, on each backend.
 
 pub mod guarded;
+pub mod infisical;
 pub mod mail_files;
 pub mod memory;
 mod mime;

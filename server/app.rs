@@ -5,6 +5,7 @@ mod broker;
 mod people;
 mod post;
 mod rooms;
+mod settings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ use broker::Telling;
 use people::Base;
 pub use post::MailError;
 use rooms::Rooms;
+pub use settings::{SettingsError, settings};
 
 /// The secrets of an installation.
 #[derive(Debug)]

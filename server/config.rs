@@ -1,11 +1,13 @@
 //! What whoever runs the server decides: one struct for each concern, read once at start.
 //!
 //! A setting has a section and a name. In the file it stands as `name` under `[section]`; in the environment as
-//! `TOLLGATE_SECTION_NAME`, which wins over the file. The flags of `tollgate serve` win over both.
+//! `TOLLGATE_SECTION_NAME`, which wins over the file. The flags of `tollgate serve` win over both. A secret that neither
+//! gives may come from a source of secrets, under the name of its variable.
 
 mod accounts;
 mod data;
 mod http;
+mod infisical;
 mod limits;
 mod log;
 mod mail;
@@ -22,6 +24,7 @@ mod tls;
 mod traces;
 
 use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
@@ -29,10 +32,12 @@ use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 
 use crate::config::secret_file::SecretFileError;
+use crate::secrets::Found;
 
 pub use crate::config::accounts::{AccountsConfig, Party, Seconds};
 pub use crate::config::data::DataConfig;
 pub use crate::config::http::{HttpConfig, ResetFormat};
+pub use crate::config::infisical::InfisicalConfig;
 pub use crate::config::limits::LimitsConfig;
 pub use crate::config::log::{LogConfig, LogFormat};
 pub use crate::config::mail::{MailConfig, MailUrl, StartTls};
@@ -50,8 +55,8 @@ pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
 /// What the name of every variable begins with.
 const PREFIX: &str = "TOLLGATE_";
 
-/// The sections of the file, in the order of the fields of [`Config`].
-const SECTIONS: [&str; 16] = [
+/// The sections of the file, in the order of the fields of [`Config`], and the one that is needed before them.
+const SECTIONS: [&str; 17] = [
     "server",
     "tls",
     "data",
@@ -68,10 +73,14 @@ const SECTIONS: [&str; 16] = [
     "mongodb",
     "redis",
     "mail",
+    INFISICAL,
 ];
 
+/// The section of the source of secrets.
+const INFISICAL: &str = "infisical";
+
 /// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
-const SECRETS: [(&str, &str); 7] = [
+const SECRETS: [(&str, &str); 8] = [
     ("operator", "key"),
     ("operator", "pepper"),
     ("mqtt", "password"),
@@ -79,6 +88,7 @@ const SECRETS: [(&str, &str); 7] = [
     ("sentry", "dsn"),
     ("mongodb", "uri"),
     ("redis", "url"),
+    (INFISICAL, "client_secret"),
 ];
 
 /// Variables of our clients, which may stand in the same environment.
@@ -130,6 +140,25 @@ pub struct Config {
 
 impl Config {
     /// Reads the file, if there is one, and the environment. A setting that does not exist is an error, by its name.
+    /// Nobody else is asked for secrets.
+    pub fn read(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Given::read(file, environment)?.config()
+    }
+}
+
+/// What the file and the environment give, before a source of secrets has added to it.
+#[derive(Clone)]
+pub struct Given {
+    /// Which source that is.
+    pub infisical: InfisicalConfig,
+    sections: Sections,
+}
+
+impl Given {
+    /// Reads the file, if there is one, and the environment. What is no section or no variable is an error, by its name.
     pub fn read(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -143,7 +172,34 @@ impl Config {
         }
         add_environment(&mut sections, environment)?;
         read_secret_files(&mut sections)?;
-        Ok(Self {
+        Ok(Self { infisical: section(&mut sections, INFISICAL)?, sections })
+    }
+
+    /// The variables of the secrets that are not given.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<String> {
+        let secrets =
+            SECRETS.iter().filter(|(section, name)| *section != INFISICAL && !self.has(section, name));
+        secrets.map(|(section, name)| variable(section, name)).collect()
+    }
+
+    /// Adds secrets by their variables. What is given stays.
+    pub fn add(&mut self, found: &Found) {
+        for (section, name) in SECRETS {
+            let Some(secret) = found.get(&variable(section, name)) else { continue };
+            let table =
+                self.sections.entry(section.to_owned()).or_insert_with(|| Value::from(Sections::new()));
+            // A section that is no table is refused as such.
+            if let ValueKind::Table(settings) = &mut table.kind {
+                settings.entry(name.to_owned()).or_insert_with(|| Value::from(secret.expose_secret()));
+            }
+        }
+    }
+
+    /// All settings. One that does not exist is an error, by its name.
+    pub fn config(self) -> Result<Config, ConfigError> {
+        let mut sections = self.sections;
+        Ok(Config {
             server: section(&mut sections, "server")?,
             tls: section(&mut sections, "tls")?,
             data: section(&mut sections, "data")?,
@@ -161,6 +217,18 @@ impl Config {
             redis: section(&mut sections, "redis")?,
             mail: section(&mut sections, "mail")?,
         })
+    }
+
+    fn has(&self, section: &str, name: &str) -> bool {
+        let table = self.sections.get(section).map(|table| &table.kind);
+        matches!(table, Some(ValueKind::Table(settings)) if settings.contains_key(name))
+    }
+}
+
+/// What is given has secrets in it.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given").field("infisical", &self.infisical).finish_non_exhaustive()
     }
 }
 
@@ -226,6 +294,10 @@ pub enum ConfigError {
 }
 
 type Sections = Map<String, Value>;
+
+fn variable(section: &str, name: &str) -> String {
+    format!("{PREFIX}{section}_{name}").to_ascii_uppercase()
+}
 
 fn file_sections(path: &Path) -> Result<Sections, ConfigError> {
     let text = std::fs::read_to_string(path)
@@ -436,6 +508,36 @@ mod tests {
             let error = read(&broken, &[]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_source_of_secrets_gives_what_nobody_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tollgate.toml");
+        let file = "[redis]\nurl = \"redis://of-the-file\"\n[infisical]\nurl = \"https://a.test\"\nclient_secret = \"s3cret\"";
+        std::fs::write(&path, file).unwrap();
+        let environment = [("TOLLGATE_MQTT_PASSWORD", "of the environment")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut given = Given::read(Some(&path), environment).unwrap();
+        assert!(given.infisical.client_secret.is_some() && !format!("{given:?}").contains("s3cret"));
+        let wanted = [
+            "TOLLGATE_OPERATOR_KEY",
+            "TOLLGATE_OPERATOR_PEPPER",
+            "TOLLGATE_MAIL_PASSWORD",
+            "TOLLGATE_SENTRY_DSN",
+            "TOLLGATE_MONGODB_URI",
+        ];
+        assert_eq!(wanted.as_slice(), given.wanted());
+        let all =
+            wanted.iter().chain(&["TOLLGATE_REDIS_URL", "TOLLGATE_MQTT_PASSWORD", "TOLLGATE_SERVER_LISTEN"]);
+        given.add(&all.map(|name| ((*name).to_owned(), "of the source".into())).collect());
+        let config = given.config().unwrap();
+        let said = |secret: Option<secrecy::SecretString>| secret.unwrap().expose_secret().to_owned();
+        assert_eq!("redis://of-the-file", said(config.redis.url));
+        assert_eq!("of the environment", said(config.mqtt.password));
+        assert_eq!("of the source", said(config.mail.password));
+        assert_eq!("of the source", said(config.operator.key));
+        assert_eq!("127.0.0.1:7180", config.server.listen.to_string());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod failpoint;
 pub mod fault;
 pub mod id;
 pub mod money;
+pub mod secrets;
 pub mod store;
 pub mod tasks;
 pub mod time;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app;
 use crate::cli::running::Running;
-use crate::config::Config;
+use crate::config::{Config, Given};
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
 use crate::tasks::Tasks;
 use crate::time::SystemClock;
@@ -41,7 +41,7 @@ pub struct ServeArgs {
 /// Runs the server until it is told to end.
 pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     failpoint::arm()?;
-    let config = settings(args)?;
+    let config = settings(args).await?;
     let telemetry = telemetry::start(&config)?;
     let served = serve(config).await;
     telemetry.end().await;
@@ -63,10 +63,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     running.serve_until(stop.cancelled()).await
 }
 
-fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {
+async fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    let mut config = Config::read(args.config.as_deref(), environment)?;
+    let mut config = app::settings(Given::read(args.config.as_deref(), environment)?).await?;
     if let Some(listen) = args.listen {
         config.server.listen = listen;
     }

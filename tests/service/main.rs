@@ -12,6 +12,7 @@ mod databases;
 mod flood;
 mod full_disk;
 mod http;
+mod infisical;
 mod listeners;
 mod logs;
 mod port;

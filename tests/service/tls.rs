@@ -1,7 +1,7 @@
 //! TLS at the one port: who is shown, who is asked for, and what a renewed certificate changes.
 
 mod attacks;
-mod authority;
+pub(crate) mod authority;
 mod files;
 
 use std::net::SocketAddr;

@@ -1,0 +1,40 @@
+//! `[infisical]`: where secrets are that neither the file nor the environment gives.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Where secrets are that neither the file nor the environment gives. They are read once, at the start.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InfisicalConfig {
+    /// The server of Infisical: `https://host`, or `http://` on this machine. Empty: nobody is asked.
+    pub url: String,
+    /// The id of the machine identity that logs in (universal auth).
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<SecretString>,
+    /// The project.
+    pub workspace_id: String,
+    /// Its environment, for example `prod`.
+    pub environment: String,
+    /// The folder of the secrets in it.
+    pub secret_path: String,
+    /// Certificates that sign the server's, in PEM. Unset: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for InfisicalConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            client_id: String::new(),
+            client_secret: None,
+            workspace_id: String::new(),
+            environment: String::new(),
+            secret_path: String::from("/"),
+            ca_file: None,
+        }
+    }
+}
