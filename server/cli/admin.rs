@@ -1,19 +1,25 @@
 //! `tollgate admin`: what an operator asks of a server that runs, as its client.
 
+mod audit;
 mod jobs;
 mod keys;
+mod members;
 mod plans;
 mod show;
 mod tenants;
+mod users;
 
 use std::process::ExitCode;
 
 use tollgate_client::{BuildError, Client};
 
+use crate::cli::admin::audit::AuditCommand;
 use crate::cli::admin::jobs::JobsCommand;
 use crate::cli::admin::keys::KeysCommand;
+use crate::cli::admin::members::MembersCommand;
 use crate::cli::admin::plans::{CreditsCommand, PlansCommand};
 use crate::cli::admin::tenants::TenantsCommand;
+use crate::cli::admin::users::UsersCommand;
 
 /// What to ask of which server.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +51,15 @@ enum AdminCommand {
     /// The keys of tenants and of service accounts.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// The people who can log in.
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Who belongs to a tenant, and as what.
+    #[command(subcommand)]
+    Members(MembersCommand),
+    /// Who changed what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The catalogue, and who is on which plan.
     #[command(subcommand)]
     Plans(PlansCommand),
@@ -89,6 +104,9 @@ pub async fn run(args: AdminArgs) -> Result<ExitCode, AdminError> {
         AdminCommand::Jobs(command) => return jobs::run(&client, command, format).await,
         AdminCommand::Tenants(command) => tenants::run(&client, command, format).await?,
         AdminCommand::Keys(command) => keys::run(&client, command, format).await?,
+        AdminCommand::Users(command) => users::run(&client, command, format).await?,
+        AdminCommand::Members(command) => members::run(&client, command, format).await?,
+        AdminCommand::Audit(command) => return audit::run(&client, command, format).await,
         AdminCommand::Plans(command) => plans::run(&client, command, format).await?,
         AdminCommand::Credits(command) => plans::credits(&client, command, format).await?,
     }

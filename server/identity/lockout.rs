@@ -74,6 +74,8 @@ pub struct Attempt {
     account: String,
     /// The digest of the account and the network.
     place: String,
+    /// When it was admitted.
+    at: Timestamp,
     charges: Vec<Charge>,
 }
 
@@ -127,7 +129,7 @@ impl Lockout {
             counter!(LOCKED).increment(1);
             return Ok(Admission::Locked { until });
         }
-        let mut attempt = Attempt { account, place: pair, charges: Vec::new() };
+        let mut attempt = Attempt { account, place: pair, at: now, charges: Vec::new() };
         for ((rule, id), lock) in rules.into_iter().zip(locks) {
             let count = self.failures.add(&id, rule.lifetime(), now).await;
             let next = rule.lock(&id, &attempt.account, lock.as_ref().map(|kept| &kept.record), count, now);
@@ -146,10 +148,11 @@ impl Lockout {
 
     /// It was wrong. The owner, where there is one, is told of a long wait, at most once an hour and behind the answer.
     pub fn failed(&self, attempt: Attempt, owner: Option<&User>) {
-        let now = self.clock.now();
         let waits = attempt.charges.iter().filter(|charge| charge.rule != Rule::Network);
         let until = waits.filter_map(|charge| Some(charge.lock.as_ref()?.until())).max();
-        let (Some(owner), Some(until)) = (owner, until.filter(|until| until.since(now) >= TOLD)) else {
+        // From when it was admitted: hashing the password took some of the wait.
+        let is_long = |until: &Timestamp| until.since(attempt.at) >= TOLD;
+        let (Some(owner), Some(until)) = (owner, until.filter(is_long)) else {
             return;
         };
         let (letters, owner, account) = (Arc::clone(&self.letters), owner.clone(), attempt.account);

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 const STRUCK: &str = "[struck]";
 /// How the keys of callers begin.
 const KEY: &str = "tg_";
+/// How signed tokens begin: `{"` in base 64. There are points in them.
+const TOKEN: &str = "eyJ";
 /// Words after which a credential comes.
 const SCHEMES: [&str; 2] = ["bearer", "basic"];
 /// Names whose value is a credential, in lower case.
@@ -38,6 +40,7 @@ fn is_suspect(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     lower.contains('@')
         || lower.contains(KEY)
+        || text.contains(TOKEN)
         || SCHEMES.iter().chain(&NAMES).any(|word| lower.contains(word))
 }
 
@@ -90,7 +93,7 @@ fn scrub_word(word: &str, before: Before) -> Cow<'_, str> {
     if let Some((address, rest)) = word.split_once("://") {
         return scrub_address(word, address, rest);
     }
-    if let Some((before, _)) = word.split_once(KEY) {
+    if let Some(before) = before_credential(word) {
         return Cow::Owned(format!("{before}{STRUCK}"));
     }
     let is_mail = word.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.'));
@@ -103,11 +106,18 @@ fn scrub_address<'a>(word: &'a str, scheme: &str, rest: &str) -> Cow<'a, str> {
         Some((_, rest)) => (format!("{STRUCK}@"), rest),
         None => (String::new(), rest),
     };
-    match rest.split_once(KEY) {
-        Some((before, _)) => Cow::Owned(format!("{scheme}://{mask}{before}{STRUCK}")),
+    match before_credential(rest) {
+        Some(before) => Cow::Owned(format!("{scheme}://{mask}{before}{STRUCK}")),
         None if mask.is_empty() => Cow::Borrowed(word),
         None => Cow::Owned(format!("{scheme}://{mask}{rest}")),
     }
+}
+
+/// What stands before a key or a token; `None`: there is neither.
+fn before_credential(text: &str) -> Option<&str> {
+    let key = text.split_once(KEY).map(|(before, _)| before);
+    let token = text.split_once(TOKEN).filter(|(_, rest)| rest.contains('.')).map(|(before, _)| before);
+    key.into_iter().chain(token).min_by_key(|before| before.len())
 }
 
 /// Writes lines without secrets. Each write is a whole line, as the log makes them.
@@ -139,6 +149,14 @@ mod tests {
         check("`tg_service_1`, x", "`[struck]`, x");
         check("/api/track?key=tg_tenant_1&x=1", "/api/track?key=[struck]&x=1");
         check("http://127.0.0.1:80/tg_tenant_1/x", "http://127.0.0.1:80/[struck]");
+    }
+
+    #[test]
+    fn tokens_are_struck_out() {
+        check("there is no tenant `eyJhbGciOi.eyJpc3Mi.c2ln`", "there is no tenant `[struck]`");
+        check("http://127.0.0.1:80/eyJhbGciOi.eyJpc3Mi.c2ln", "http://127.0.0.1:80/[struck]");
+        check("/eyJhbGciOi.eyJpc3Mi.tg_c2ln x", "/[struck] x");
+        check("event eyJhbGciOi", "event eyJhbGciOi");
     }
 
     #[test]

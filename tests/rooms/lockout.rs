@@ -280,6 +280,19 @@ async fn lock_survives_the_loss_of_the_counts() {
 }
 
 #[tokio::test]
+async fn owner_is_told_of_the_first_long_wait_though_looking_at_the_password_took_some_of_it() {
+    let door = Door::new();
+    for number in 0..25 {
+        let Admission::Admitted(attempt) = door.admit(ADA, &address(number)).await else {
+            panic!("{number}")
+        };
+        door.store.time.advance(SECOND / 10);
+        door.lockout.failed(attempt, Some(&ada()));
+    }
+    assert_eq!(door.codes().await.len(), 1);
+}
+
+#[tokio::test]
 async fn owner_is_told_of_a_long_wait_once_an_hour_and_the_code_opens_once() {
     let door = Door::new();
     for _ in 0..12 {

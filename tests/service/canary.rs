@@ -1,5 +1,9 @@
 //! A secret in every place that can carry one, and none of them anywhere that people or programs look.
 
+mod aviary;
+mod people;
+mod readings;
+
 use axum::http::StatusCode;
 use tollgate_client::{Client, v1};
 use tonic::Status;
@@ -74,6 +78,14 @@ async fn call_everything(client: &Client, secret: &str) -> Vec<Status> {
     errors
 }
 
+/// Where a text says that, with a little of what stands around it.
+fn excerpt(text: &str, secret: &str) -> Option<String> {
+    let (before, after) = text.split_once(secret)?;
+    let before: Vec<char> = before.chars().rev().take(300).collect();
+    let before: String = before.into_iter().rev().collect();
+    Some(format!("{before}…{}", after.chars().take(100).collect::<String>()))
+}
+
 #[tokio::test]
 async fn no_secret_is_ever_said() {
     let data = tempfile::tempdir().unwrap();
@@ -128,14 +140,7 @@ async fn no_secret_is_ever_said() {
             ("envelopes", bodies.as_str()),
             ("metrics", metrics.as_str()),
         ] {
-            let said = text.split_once(canary).map(|(before, after)| {
-                let before: String = before.chars().rev().take(300).collect();
-                format!(
-                    "{}…{}",
-                    before.chars().rev().collect::<String>(),
-                    after.chars().take(100).collect::<String>()
-                )
-            });
+            let said = excerpt(text, canary);
             assert_eq!(None, said, "the {place} has a secret");
         }
     }

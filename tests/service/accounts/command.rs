@@ -5,8 +5,9 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::accounts::people::{Town, address};
 use crate::program::OPERATOR_KEY;
-use crate::server::Server;
+use crate::server::{Server, TENANT};
 
 async fn admin(server: &Server, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tollgate"))
@@ -75,4 +76,68 @@ async fn the_daily_work_is_done_from_the_command_line() {
         !nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("nobody"),
         "{nobody:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_the_audit_log_are_looked_after_from_the_command_line() {
+    let town = Town::new().await;
+    let (ada, bob) = (town.member("ada", "owner").await, town.member("bob", "developer").await);
+    let server = &town.server;
+    let listed = json(server, &["users", "list"]).await;
+    let names = |rows: &Value| {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&listed), ["ada", "bob"]);
+    assert_eq!(names(&json(server, &["users", "list", "--limit", "1"]).await), ["ada"]);
+    let by_id = json(server, &["users", "get", &bob.id]).await;
+    assert_eq!(by_id, json(server, &["users", "get", &address("bob")]).await);
+    assert_eq!(by_id[0], listed[1]);
+
+    for _ in 0..5 {
+        town.try_login(&address("bob"), "another password", None).await.unwrap_err();
+    }
+    town.log_in("bob").await.unwrap_err();
+    json(server, &["users", "unlock", &bob.id]).await;
+    town.log_in("bob").await.unwrap();
+    for (what, state) in [("suspend", "suspended"), ("resume", "active")] {
+        let changed = json(server, &["users", what, &bob.id]).await;
+        assert_eq!(changed[0]["state"].as_str(), Some(state));
+        assert_eq!(town.log_in("bob").await.is_ok(), state == "active");
+    }
+
+    let changed = json(server, &["members", "role", TENANT, &bob.id, "viewer"]).await;
+    assert_eq!(changed[0]["role"].as_str(), Some("viewer"));
+    assert_eq!(names(&json(server, &["members", "list", TENANT]).await), ["ada", "bob"]);
+    assert_eq!(names(&json(server, &["members", "remove", TENANT, &bob.id]).await), ["ada"]);
+    let last = admin(server, &["members", "remove", TENANT, &ada.id]).await;
+    assert!(!last.status.success() && String::from_utf8_lossy(&last.stderr).contains("owner"), "{last:?}");
+
+    let entries = json(server, &["audit", "list", TENANT]).await;
+    let methods: Vec<_> =
+        entries.as_array().unwrap().iter().map(|entry| entry["method"].as_str().unwrap()).collect();
+    assert!(methods.iter().any(|method| method.contains("RemoveMember")), "{methods:?}");
+    assert_eq!(json(server, &["audit", "list", TENANT, "--limit", "1"]).await[0], entries[0]);
+    let table = admin(server, &["audit", "list"]).await;
+    assert!(String::from_utf8_lossy(&table.stdout).contains("SuspendUser"), "{table:?}");
+    verify(server).await;
+}
+
+/// The audit log is whole, until somebody edits what stands in the store.
+async fn verify(server: &Server) {
+    let whole = json(server, &["audit", "verify", TENANT]).await;
+    let (state, verified) = (whole[0]["state"].as_str(), whole[0]["verified"].as_str().unwrap());
+    assert!(state == Some("whole") && verified.parse::<u64>().unwrap() >= 2, "{whole}");
+    let db = rusqlite::Connection::open(server.data().join("ledger.db")).unwrap();
+    let edit = "UPDATE documents SET body = CAST(replace(CAST(body AS TEXT), 'RemoveMember', 'RenameMember') AS BLOB) \
+                WHERE kind = 'audit_entry'";
+    assert!(db.execute(edit, []).unwrap() > 0);
+    let broken = admin(server, &["audit", "verify", TENANT, "--json"]).await;
+    assert!(!broken.status.success(), "{broken:?}");
+    let told: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    assert_eq!(told[0]["state"].as_str(), Some("changed"), "{told}");
+    assert_ne!(told[0]["broken"].as_str(), Some(""), "{told}");
 }
