@@ -279,7 +279,7 @@ fn state_of(account: &Account) -> State {
         start: Timestamp::from_micros(account.period_start_micros),
         end: Timestamp::from_micros(account.period_end_micros),
     });
-    let mut state = State { period, overage_micros: account.period_overage_micros, ..State::default() };
+    let mut state = State { period, overage_micros: account.period_overage(), ..State::default() };
     for window in &account.windows {
         if let Some(counter) = counter(window) {
             state.counters.insert(&counter_id(window), counter);
@@ -301,7 +301,7 @@ fn grant(kept: &GrantAccount) -> Grant {
         id: Arc::from(kept.id.as_str()),
         priority: u8::try_from(kept.priority).unwrap_or(u8::MAX),
         expires_at: kept.expires_at_micros.map(Timestamp::from_micros),
-        remaining_micros: kept.remaining_micros,
+        remaining_micros: kept.free(),
     }
 }
 

@@ -10,11 +10,12 @@ use tracing::info;
 use crate::gate::counters::{Correction, Over, PENDING_LIFE};
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
-use crate::ledger::account::{Account, GrantAccount, WindowAccount};
+use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::progress::Late;
 use crate::ledger::slots::CLOCK_ERROR;
 use crate::ledger::stamp::Positions;
+use crate::ledger::sweeper;
 use crate::time::{SECOND, Timestamp};
 
 mod above;
@@ -68,7 +69,7 @@ impl Reconciler {
         // What is decided after the counters are read is in batches after these.
         let seals = others.iter().filter(|other| other.ends_sealed()).map(|other| other.last.slot).collect();
         let heads = others.iter().map(|other| other.last).chain([self.parts.slots.own_head()]).collect();
-        let mut states = HashMap::new();
+        let (mut states, read_at) = (HashMap::new(), self.parts.counters.now());
         for tenant in suspects {
             if let Some(state) = self.parts.counters.read(tenant).await? {
                 states.insert(Arc::clone(tenant), state);
@@ -88,9 +89,35 @@ impl Reconciler {
             let above = above.remove(tenant).unwrap_or_default();
             let alone = self.loader.alone(tenant);
             let _guard = alone.lock().await;
-            self.correct(tenant, state, &look.accounts[tenant], &above).await?;
+            if !self.expire(tenant, state, &look.accounts[tenant], &above, read_at).await? {
+                self.correct(tenant, state, &look.accounts[tenant], &above).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Ends in the ledger what the counters said has expired; `false`: there is nothing.
+    async fn expire(
+        &self,
+        tenant: &Arc<str>,
+        state: &State,
+        account: &Account,
+        above: &Account,
+        read_at: Timestamp,
+    ) -> Result<bool, LoadError> {
+        let lapsed = lapsed(state, account, above, read_at);
+        let commits = lapsed
+            .iter()
+            .map(|(hold, at)| sweeper::expire(&self.parts.queue, tenant, hold, *at))
+            .collect::<Result<Vec<_>, _>>()?;
+        if commits.is_empty() {
+            return Ok(false);
+        }
+        self.parts.cuts.suspect(tenant);
+        for commit in commits {
+            commit.wait().await?;
+        }
+        Ok(true)
     }
 
     /// Returns when every decision up to the numbers that were just read is committed or never will be.
@@ -172,6 +199,25 @@ fn over(state: &State, account: &Account, above: &Account) -> Vec<Over> {
     over.map(|(id, held)| Over { reservation: Arc::clone(id), opened_at: Some(held.opened_at) }).collect()
 }
 
+/// Living reservations of the ledger that nobody can end any more, with when their time was over: an extension that never
+/// became durable has shortened their life in the counters, which answer that they have expired (rule T). All that was decided
+/// up to the counters' number is in the ledger.
+fn lapsed<'a>(
+    state: &State,
+    account: &'a Account,
+    above: &Account,
+    read_at: Timestamp,
+) -> Vec<(&'a HoldAccount, Timestamp)> {
+    let living = account.holds.iter().filter(|hold| hold.lives());
+    let lapsed = living.filter_map(|hold| {
+        let expires_at = state.reservations.get(hold.reservation.as_str())?.expires_at;
+        let is_changed = above.holds.iter().any(|changed| changed.reservation == hold.reservation);
+        let is_over = expires_at.micros() < hold.expires_at_micros && expires_at <= read_at;
+        (is_over && !is_changed).then_some((hold, expires_at))
+    });
+    lapsed.collect()
+}
+
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number.
 fn difference(state: &State, account: &Account, above: &Account, now: Timestamp) -> Correction {
     let mut correction = Correction { epoch: state.epoch, number: state.number, ..Correction::default() };
@@ -189,12 +235,18 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
         }
     }
     for grant in &state.grants {
-        let Some(kept) = account.grant(&grant.id).filter(|kept| !kept.closed) else { continue };
+        let kept = account.grant(&grant.id);
+        if kept.is_some_and(|kept| kept.closed) {
+            continue;
+        }
         // What living reservations hold is compared with it: a hold that never became durable is no difference while it lives.
         let held = state.held().filter(|burn| burn.grant == grant.id).map(|burn| burn.micros);
-        let counted = held.fold(grant.remaining_micros, i64::saturating_add);
+        let held = held.fold(0, i64::saturating_add);
         let spent_above = above.grant(&grant.id).map_or(0, owned);
-        let micros = owned(kept).saturating_sub(spent_above).saturating_sub(counted);
+        // One of which nothing is left is forgotten by the ledger: whatever the counters have of it is too much.
+        let free = kept.map_or(0, owned).saturating_sub(spent_above).saturating_sub(held);
+        // What a grant lacks is overage (rule S), and no debt of the next one who is given credits.
+        let micros = free.max(0).saturating_sub(grant.remaining_micros);
         if micros != 0 {
             correction.grants.push((Arc::clone(&grant.id), micros));
         }
@@ -202,7 +254,7 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
     correction
 }
 
-/// What is left of a grant, free or held.
+/// What is left of a grant, free or held; below zero where more was burned of it than it had.
 const fn owned(grant: &GrantAccount) -> i64 {
     grant.remaining_micros.saturating_add(grant.held_micros)
 }
@@ -219,9 +271,11 @@ fn window<'a>(account: &'a Account, id: &CounterId) -> Option<&'a WindowAccount>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::decision::Burn;
     use crate::gate::policy::LimitKey;
+    use crate::gate::state::{Grant, Reservation};
     use crate::ledger::record::ChargeKind;
-    use crate::time::HOUR;
+    use crate::time::{HOUR, MINUTE};
 
     const NOON: Timestamp = Timestamp::from_micros(12 * HOUR);
 
@@ -242,6 +296,74 @@ mod tests {
         let correction = difference(&state, &account, &Account::default(), NOON.plus(SECOND));
         let units: Vec<i64> = correction.counters.iter().map(|(_, units)| *units).collect();
         assert_eq!(units, expected);
+    }
+
+    /// The ledger has `r` until a minute after noon, the counters until `expires_at`; both were read ten seconds after noon.
+    fn check_lapsed(expires_at: Timestamp, above: &Account, expected: &[Timestamp]) {
+        let expires_at_micros = NOON.plus(MINUTE).micros();
+        let hold = HoldAccount { reservation: "r".to_owned(), expires_at_micros, ..HoldAccount::default() };
+        let account = Account { holds: vec![hold], ..Account::default() };
+        let held =
+            Reservation { held: Vec::new(), opened_at: NOON, expires_at, excess_allowed: false, ended: None };
+        let reservations = [(Arc::from("r"), held)].into();
+        let state = State { reservations, ..State::default() };
+        let lapsed = lapsed(&state, &account, above, NOON.plus(10 * SECOND));
+        assert_eq!(lapsed.iter().map(|(_, at)| *at).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_reservation_ends_that_the_counters_let_expire_early() {
+        let none = Account::default();
+        check_lapsed(NOON.plus(SECOND), &none, &[NOON.plus(SECOND)]);
+        check_lapsed(NOON.plus(10 * SECOND), &none, &[NOON.plus(10 * SECOND)]);
+        // It can still be ended by whoever opened it, or ends by time in both.
+        check_lapsed(NOON.plus(11 * SECOND), &none, &[]);
+        check_lapsed(NOON.plus(MINUTE), &none, &[]);
+    }
+
+    #[test]
+    fn a_reservation_lives_on_that_was_changed_since_the_counters_were_read() {
+        let holds = vec![HoldAccount { reservation: "r".to_owned(), ..HoldAccount::default() }];
+        check_lapsed(NOON.plus(SECOND), &Account { holds, ..Account::default() }, &[]);
+    }
+
+    /// Counters that have `free` of a grant and hold 5 of it; the ledger has `remaining` and holds as much, or has forgotten it.
+    fn check_grant(free: i64, remaining: Option<i64>, expected: &[i64]) {
+        let grant = Grant { id: Arc::from("g"), priority: 1, expires_at: None, remaining_micros: free };
+        let held = Reservation {
+            held: vec![Burn { grant: Arc::from("g"), micros: 5 }],
+            opened_at: NOON,
+            expires_at: NOON.plus(MINUTE),
+            excess_allowed: false,
+            ended: None,
+        };
+        let reservations = [(Arc::from("r"), held)].into();
+        let state = State { grants: vec![grant], reservations, ..State::default() };
+        let kept = |remaining_micros| GrantAccount {
+            id: "g".to_owned(),
+            remaining_micros,
+            held_micros: 5,
+            ..GrantAccount::default()
+        };
+        let grants = remaining.map(kept).into_iter().collect();
+        let account = Account { grants, ..Account::default() };
+        let correction = difference(&state, &account, &Account::default(), NOON);
+        let micros = correction.grants.iter().map(|(_, micros)| *micros).collect::<Vec<_>>();
+        assert_eq!(micros, expected);
+    }
+
+    #[test]
+    fn what_a_grant_lacks_is_not_taken_from_the_counters() {
+        check_grant(7, Some(7), &[]);
+        check_grant(7, Some(3), &[-4]);
+        check_grant(7, Some(-3), &[-7]);
+        check_grant(0, Some(-3), &[]);
+    }
+
+    #[test]
+    fn what_the_counters_have_of_a_grant_that_is_spent_is_taken() {
+        check_grant(7, None, &[-7]);
+        check_grant(0, None, &[]);
     }
 
     #[test]

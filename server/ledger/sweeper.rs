@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::gate::call::EventKey;
 use crate::gate::counters::Over;
+use crate::ledger::account::HoldAccount;
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
 use crate::ledger::entry::{Change, Head};
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
-use crate::ledger::queue::Commit;
+use crate::ledger::queue::{Commit, Queue};
 use crate::ledger::record::{Body, Breakage, End, EndKind};
 use crate::time::Timestamp;
 
@@ -91,18 +93,7 @@ impl Sweeper {
             if expires_at > ended_by {
                 continue;
             }
-            let end = End {
-                reservation: hold.reservation.clone(),
-                kind: EndKind::Expired.into(),
-                released: hold.burns.clone(),
-                ..End::default()
-            };
-            ended.commits.push(self.queue(
-                tenant,
-                end_key(tenant, &hold.reservation),
-                expires_at,
-                Body::End(end),
-            )?);
+            ended.commits.push(expire(&self.parts.queue, tenant, hold, expires_at)?);
             ended
                 .reservations
                 .push(Over { reservation: Arc::from(hold.reservation.as_str()), opened_at: None });
@@ -114,20 +105,30 @@ impl Sweeper {
             }
             let key = event::key(tenant, KeyKind::Breakage, &grant.id);
             let body = Body::Breakage(Breakage { grant: grant.id.clone() });
-            ended.commits.push(self.queue(tenant, key, expires_at, body)?);
+            ended.commits.push(post(&self.parts.queue, tenant, key, expires_at, body)?);
             ended.grants.push(Arc::from(grant.id.as_str()));
         }
         Ok(ended)
     }
+}
 
-    fn queue(
-        &self,
-        tenant: &str,
-        key: crate::gate::call::EventKey,
-        at: Timestamp,
-        body: Body,
-    ) -> Result<Commit, LoadError> {
-        let head = Head { tenant, key, payload: event::payload(b'e', b"") };
-        Ok(self.parts.queue.place()?.commit_to_journal(head.record(at, Change::NONE, body), None))
-    }
+/// Posts the end of a reservation whose time was over at that moment.
+pub(super) fn expire(
+    queue: &Queue,
+    tenant: &str,
+    hold: &HoldAccount,
+    at: Timestamp,
+) -> Result<Commit, LoadError> {
+    let end = End {
+        reservation: hold.reservation.clone(),
+        kind: EndKind::Expired.into(),
+        released: hold.burns.clone(),
+        ..End::default()
+    };
+    post(queue, tenant, end_key(tenant, &hold.reservation), at, Body::End(end))
+}
+
+fn post(queue: &Queue, tenant: &str, key: EventKey, at: Timestamp, body: Body) -> Result<Commit, LoadError> {
+    let head = Head { tenant, key, payload: event::payload(b'e', b"") };
+    Ok(queue.place()?.commit_to_journal(head.record(at, Change::NONE, body), None))
 }

@@ -7,7 +7,9 @@ use prost_types::Timestamp;
 use tollgate_client::v1::{DenialReason, LedgerEvent};
 
 use self::case::{Case, PRICE, TENANT, allowed, complete, kept};
-use crate::history::{Answer, End, EndAnswer, EndKind, Ending, GrantAnswer, GrantSent, Kept, Name, Span};
+use crate::history::{
+    Answer, Blind, Blindness, End, EndAnswer, EndKind, Ending, GrantAnswer, GrantSent, Kept, Name, Span,
+};
 use crate::verdict::Promise;
 
 type Lie = fn(&mut Case);
@@ -106,6 +108,39 @@ fn a_lie_about_credits_is_found() {
             case.events[0].grants[0].credits_micros += 1;
         }),
     ]);
+}
+
+/// A grant of 5 was burned twice: once by who could not see the other.
+fn burned_twice() -> Case {
+    let mut case = Case::honest();
+    let name = Name::new(TENANT, "grant");
+    case.history.grants.get_mut(&name).unwrap()[0].credits_micros = PRICE;
+    case.lie = Some(|has| {
+        has.wallet.granted_micros = PRICE;
+        has.wallet.debited_micros = PRICE;
+        has.wallet.overage_micros = PRICE;
+        has.wallet.balance_micros = 0;
+        has.wallet.grants.clear();
+        has.limits.credits_remaining_micros = Some(0);
+    });
+    case
+}
+
+#[test]
+fn a_grant_is_burned_twice_only_where_a_store_was_away() {
+    let mut case = burned_twice();
+    assert!(case.verdict().breaks(Promise::CreditsConserved));
+    let span = case.history.calls[&Name::new(TENANT, "one")][0].span;
+    case.history.blinds.push(Blind { span, from: 0, until: 0, kind: Blindness::JournalAway });
+    let verdict = case.verdict();
+    assert!(verdict.is_clean(), "{verdict}");
+    case.lie = Some(|has| {
+        // As much again is charged to nobody's event.
+        has.wallet.overage_micros = 2 * PRICE;
+        has.wallet.debited_micros = 0;
+        has.wallet.balance_micros = PRICE;
+    });
+    assert!(case.verdict().breaks(Promise::CreditsConserved));
 }
 
 #[test]

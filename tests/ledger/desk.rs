@@ -16,7 +16,7 @@ use tollgate::ledger::admission::{AdmissionError, Subject, Tracked};
 use tollgate::ledger::event::Event;
 use tollgate::ledger::record::Mode;
 use tollgate::ledger::wallets::NewGrant;
-use tollgate::ledger::works::{Followers, Ledger};
+use tollgate::ledger::works::{Followers, Ledger, Stores};
 use tollgate::money::CREDIT;
 use tollgate::tasks::Tasks;
 use tollgate::time::{Clock, HOUR, ManualClock, Timestamp};
@@ -52,8 +52,12 @@ impl Desk {
     }
 
     async fn on(directory: &Path, policy: Policy, now: Timestamp, luck: &Arc<Luck>) -> Self {
+        Self::over(places::stores(directory, luck).await, policy, now).await
+    }
+
+    /// A ledger over its stores.
+    pub(crate) async fn over(stores: Stores, policy: Policy, now: Timestamp) -> Self {
         let clock = Arc::new(ManualClock::at(now));
-        let stores = places::stores(directory, luck).await;
         let tasks = Tasks::default();
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let counters = Arc::new(MemoryCounters::new(Arc::clone(&shared)));

@@ -7,14 +7,15 @@ use tollgate::time::{HOUR, MINUTE, SECOND};
 
 use crate::desk::{Desk, call, open_plan};
 
-const ORDER: ReserveOrder = ReserveOrder { micros: 4 * CREDIT, ttl: 10 * MINUTE, excess_allowed: false };
+pub(crate) const ORDER: ReserveOrder =
+    ReserveOrder { micros: 4 * CREDIT, ttl: 10 * MINUTE, excess_allowed: false };
 
-async fn reserve(desk: &Desk, id: &str, order: ReserveOrder) -> String {
+pub(crate) async fn reserve(desk: &Desk, id: &str, order: ReserveOrder) -> String {
     let reserved = desk.ledger.admission.reserve(desk.subject(), call(id), order).await.expect("a verdict");
     reserved.held.expect("a hold").0
 }
 
-fn settlement(reservation: &str, credits: i64) -> SettleOrder {
+pub(crate) fn settlement(reservation: &str, credits: i64) -> SettleOrder {
     SettleOrder {
         reservation: reservation.to_owned(),
         price_micros: Some(credits * CREDIT),

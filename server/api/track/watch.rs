@@ -106,7 +106,7 @@ impl Watching {
             wallet: Some(v1::WalletState {
                 balance_micros: account.balance_micros(),
                 held_micros: account.held_micros(),
-                overage_micros: account.overage_micros,
+                overage_micros: account.overage(),
             }),
             quotas: self.quotas(account),
         }

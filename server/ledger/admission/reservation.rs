@@ -283,6 +283,11 @@ impl Admission {
                         let record = end_record(subject, key, &ending, &end, outcome);
                         let mark = Some((Arc::clone(subject.tenant), key));
                         kept = place.commit_to_journal(record, mark).wait().await?;
+                        if replayed {
+                            // If it was said anew, its number is above one at which what it paid may have been given back
+                            // for want of it (rule M).
+                            self.queue.suspect(subject.tenant);
+                        }
                     }
                     return Ok(Over { end: *end, replayed, kept });
                 }

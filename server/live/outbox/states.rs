@@ -70,9 +70,9 @@ fn balance(tenant: &Arc<str>, account: &Account, now: Timestamp) -> Result<State
         balance_micros: account.balance_micros().to_string(),
         held_micros: account.held_micros().to_string(),
         granted_micros: account.granted_micros.to_string(),
-        debited_micros: account.debited_micros.to_string(),
+        debited_micros: account.debited().to_string(),
         breakage_micros: account.breakage_micros.to_string(),
-        overage_micros: account.overage_micros.to_string(),
+        overage_micros: account.overage().to_string(),
         at: now.to_string(),
     };
     Ok(State { tenant: Arc::clone(tenant), part: StatePart::Balance, body: json(tenant, &body)? })

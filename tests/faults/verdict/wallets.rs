@@ -18,7 +18,7 @@ pub(crate) fn judge(history: &History, evidence: &Evidence, verdict: &mut Verdic
             );
         };
         conserved(has, &mut accuse);
-        paid_by_events(has, &mut accuse);
+        paid_by_events(has, late_burns(tenant, history, has), &mut accuse);
         granted_as_answered(tenant, history, has, &mut accuse);
         for event in &has.events {
             charged_as_promised(tenant, event, history, &has.spec, verdict);
@@ -58,19 +58,35 @@ fn conserved(has: &TenantEvidence, accuse: &mut impl FnMut(String)) {
     }
 }
 
-/// At rest nothing is held: the workload ends all its reservations.
-fn paid_by_events(has: &TenantEvidence, accuse: &mut impl FnMut(String)) {
+/// What was burned of grants by events that were decided or ended while a store was away. By the time the ledger has them others
+/// may have burned the same, and then it is overage (rules E, M, S).
+fn late_burns(tenant: &str, history: &History, has: &TenantEvidence) -> i128 {
+    let is_late = |kept: &&LedgerEvent| {
+        let id = kept.event.as_ref().map_or("", |event| event.id.as_str());
+        let calls = history.calls.get(&Name::new(tenant, id)).into_iter().flatten().map(|call| call.span);
+        let ends = history.ends.get(&Name::new(tenant, &kept.reservation_id));
+        let ends = ends.into_iter().flatten().map(|end| end.span);
+        calls.chain(ends).any(|span| history.is_blind(span))
+    };
+    let late = has.events.iter().filter(is_late).flat_map(|event| &event.grants);
+    late.map(|burn| i128::from(burn.credits_micros)).sum()
+}
+
+/// At rest nothing is held: the workload ends all its reservations. What events burned of grants the grants have paid, but for at
+/// most `late` of it, which is overage.
+fn paid_by_events(has: &TenantEvidence, late: i128, accuse: &mut impl FnMut(String)) {
     let sum =
         |of: fn(&LedgerEvent) -> i64| has.events.iter().map(|event| i128::from(of(event))).sum::<i128>();
     let (charged, overage) = (sum(|event| event.credits_charged_micros), sum(|event| event.overage_micros));
     if i128::from(has.wallet.held_micros) != 0 {
         accuse("something is held when all reservations have ended".to_owned());
     }
-    if charged - overage != i128::from(has.wallet.debited_micros) {
+    if charged != i128::from(has.wallet.debited_micros) + i128::from(has.wallet.overage_micros) {
         accuse(format!("events were charged {charged}, {overage} of it beyond all grants"));
     }
-    if overage != i128::from(has.wallet.overage_micros) {
-        accuse(format!("events have an overage of {overage}"));
+    let more = i128::from(has.wallet.overage_micros) - overage;
+    if more < 0 || more > late {
+        accuse(format!("events have an overage of {overage}, and at most {late} more may be"));
     }
     let mut burned: BTreeMap<&str, i128> = BTreeMap::new();
     for event in &has.events {
