@@ -11,7 +11,10 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
 use crate::fault::{Fault, Reason};
+use crate::identity::hasher::workers::Workers;
 use crate::identity::password::Password;
+
+mod workers;
 
 /// How many may wait for their turn. With a turn of 20 ms, the last of them waits for about a second on one core.
 const WAITING_MAX: usize = 32;
@@ -35,8 +38,7 @@ pub struct Hasher {
     argon2: Argon2<'static>,
     /// A hash of no password, for those whom nobody knows.
     nobody: Arc<str>,
-    /// Who has a turn.
-    turns: Arc<Semaphore>,
+    workers: Workers,
     /// Who has a turn or waits for one.
     places: Arc<Semaphore>,
 }
@@ -64,6 +66,9 @@ pub enum HasherError {
     /// A hash in the store is none.
     #[error("a password's hash cannot be read: {0}")]
     Unreadable(String),
+    /// There are no threads for it.
+    #[error("no threads for hashing passwords can be started")]
+    Threads(#[source] std::io::Error),
     /// A thread ended in the middle of it.
     #[error("a password's hash was not finished")]
     CutOff,
@@ -73,7 +78,7 @@ impl Fault for HasherError {
     fn reason(&self) -> Reason {
         match self {
             Self::Busy => Reason::HashingBusy,
-            Self::Cost(_) | Self::Unreadable(_) | Self::CutOff => Reason::Internal,
+            Self::Cost(_) | Self::Threads(_) | Self::Unreadable(_) | Self::CutOff => Reason::Internal,
         }
     }
 
@@ -93,7 +98,7 @@ impl Hasher {
         Ok(Self {
             argon2,
             nobody: nobody.into(),
-            turns: Arc::new(Semaphore::new(at_once)),
+            workers: Workers::start("hasher", at_once).map_err(HasherError::Threads)?,
             places: Arc::new(Semaphore::new(places)),
         })
     }
@@ -121,14 +126,12 @@ impl Hasher {
         work: impl FnOnce() -> Result<T, HasherError> + Send + 'static,
     ) -> Result<T, HasherError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| HasherError::Busy)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| HasherError::CutOff)?;
-        // Whoever waits may go away; the work goes on, and its turn is not another's before it ends.
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop((turn, place));
-            done
+        // Whoever waits may go away; the work goes on, and its place is not another's before it ends.
+        let done = self.workers.run(move || {
+            let _place = place;
+            work()
         });
-        done.await.map_err(|_| HasherError::CutOff)?
+        done.await.ok_or(HasherError::CutOff)?
     }
 }
 
@@ -153,7 +156,7 @@ fn verify(argon2: &Argon2<'_>, password: &Password, phc: &str) -> Result<Verifie
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hasher").field("turns", &self.turns).finish_non_exhaustive()
+        f.debug_struct("Hasher").field("places", &self.places).finish_non_exhaustive()
     }
 }
 
@@ -200,14 +203,17 @@ mod tests {
     #[tokio::test]
     async fn more_than_can_wait_are_turned_away() {
         let hasher = hasher(64);
-        let turn = hasher.turns.acquire().await.unwrap();
-        let waiting: Vec<_> = (0..=WAITING_MAX).map(|_| hasher.hash(password("correct horse"))).collect();
+        let (go, started) = std::sync::mpsc::channel::<()>();
+        let mut turn = Box::pin(hasher.in_turn(move || Ok(started.recv())));
+        assert!(futures_util::poll!(&mut turn).is_pending());
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| hasher.hash(password("correct horse"))).collect();
         let waiting = futures_util::future::join_all(waiting);
         tokio::pin!(waiting);
         assert!(futures_util::poll!(&mut waiting).is_pending());
         let busy = hasher.hash(password("correct horse")).await.unwrap_err();
         assert!(matches!(busy, HasherError::Busy) && busy.retry_after().is_some());
-        drop(turn);
+        go.send(()).unwrap();
+        assert!(turn.await.is_ok());
         assert!(waiting.await.iter().all(Result::is_ok), "those who wait have their turn");
     }
 
