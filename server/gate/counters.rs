@@ -259,6 +259,8 @@ pub struct Correction {
     pub counters: Vec<(CounterId, i64)>,
     /// Micro-credits to add to what grants have left; negative: take.
     pub grants: Vec<(Arc<str>, i64)>,
+    /// Micro-credits to add to what was charged beyond all grants in the period of that number.
+    pub overage_micros: i64,
 }
 
 /// The counters cannot answer.

@@ -156,7 +156,7 @@ impl Reconciler {
             }
         }
         let correction = difference(state, account, above, now);
-        if correction.counters.is_empty() && correction.grants.is_empty() {
+        if correction.counters.is_empty() && correction.grants.is_empty() && correction.overage_micros == 0 {
             return Ok(());
         }
         let drift = drift(&correction);
@@ -184,7 +184,9 @@ fn drift(correction: &Correction) -> Drift {
         |amounts: &mut dyn Iterator<Item = i64>| amounts.map(i64::unsigned_abs).fold(0, u64::saturating_add);
     Drift {
         units: total(&mut correction.counters.iter().map(|(_, units)| *units)),
-        micros: total(&mut correction.grants.iter().map(|(_, micros)| *micros)),
+        micros: total(
+            &mut correction.grants.iter().map(|(_, micros)| *micros).chain([correction.overage_micros]),
+        ),
     }
 }
 
@@ -251,6 +253,10 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
             correction.grants.push((Arc::clone(&grant.id), micros));
         }
     }
+    if state.period.is_some_and(|period| period.start.micros() == account.period_start_micros) {
+        let kept = account.period_overage().saturating_sub(above.overage());
+        correction.overage_micros = kept.saturating_sub(state.overage_micros);
+    }
     correction
 }
 
@@ -272,6 +278,7 @@ fn window<'a>(account: &'a Account, id: &CounterId) -> Option<&'a WindowAccount>
 mod tests {
     use super::*;
     use crate::gate::decision::Burn;
+    use crate::gate::period::Period;
     use crate::gate::policy::LimitKey;
     use crate::gate::state::{Grant, Reservation};
     use crate::ledger::record::ChargeKind;
@@ -358,6 +365,27 @@ mod tests {
         check_grant(7, Some(3), &[-4]);
         check_grant(7, Some(-3), &[-7]);
         check_grant(0, Some(-3), &[]);
+    }
+
+    /// The counters have an overage of 5 in the period that begins at noon; the ledger has `kept` in the one that begins at
+    /// `period_start`, and 2 of it were charged above the counters' number.
+    fn check_overage(period_start: Timestamp, kept: i64, expected: i64) {
+        let period = Some(Period { start: NOON, end: NOON.plus(HOUR) });
+        let state = State { period, overage_micros: 5, ..State::default() };
+        let account = Account {
+            period_start_micros: period_start.micros(),
+            period_overage_micros: kept,
+            ..Account::default()
+        };
+        let above = Account { overage_micros: 2, ..Account::default() };
+        assert_eq!(difference(&state, &account, &above, NOON).overage_micros, expected);
+    }
+
+    #[test]
+    fn overage_is_corrected_in_its_period() {
+        check_overage(NOON, 7, 0);
+        check_overage(NOON, 3, -4);
+        check_overage(NOON.plus(HOUR), 3, 0);
     }
 
     #[test]

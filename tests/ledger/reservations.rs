@@ -1,11 +1,11 @@
 //! Credits that are held, settled, released and freed by time (rule T).
 
 use tollgate::ledger::admission::{AdmissionError, ExtendOrder, ReserveOrder, SettleOrder};
-use tollgate::ledger::event::Outcome;
+use tollgate::ledger::event::{Event, Outcome};
 use tollgate::money::CREDIT;
 use tollgate::time::{HOUR, MINUTE, SECOND};
 
-use crate::desk::{Desk, call, open_plan};
+use crate::desk::{Desk, NOON, call, open_plan};
 
 pub(crate) const ORDER: ReserveOrder =
     ReserveOrder { micros: 4 * CREDIT, ttl: 10 * MINUTE, excess_allowed: false };
@@ -105,6 +105,24 @@ async fn an_expired_reservation_is_free_again_and_ends_once() {
         }
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_retry_is_answered_also_when_its_call_is_too_old_to_be_reserved() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let desk = Desk::open(directory.path(), open_plan()).await;
+    desk.grant("first", 10, None).await;
+    let ask = |id| {
+        let made = Event { occurred_at_micros: Some(NOON.micros()), ..call(id) };
+        desk.ledger.admission.reserve(desk.subject(), made, ReserveOrder { ttl: HOUR, ..ORDER })
+    };
+    let first = ask("a").await.expect("a verdict");
+    desk.clock.advance(10 * MINUTE);
+    let retry = ask("a").await.expect("the first answer");
+    assert!(retry.tracked.replayed && retry.held.is_some());
+    assert_eq!(first.held, retry.held);
+    assert!(matches!(ask("b").await, Err(AdmissionError::Invalid(_))));
+    assert_eq!(desk.account().await.held_micros(), ORDER.micros);
 }
 
 #[tokio::test]

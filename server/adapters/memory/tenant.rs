@@ -36,8 +36,12 @@ impl Tenant {
             return false;
         }
         self.corrected = Some(self.state.advance());
-        // A quota that was opened since then does not have what the ledger was asked about.
+        // A period that was opened since then does not have what the ledger was asked about.
         let same_period = correction.number >= self.state.period_number;
+        if same_period {
+            self.state.overage_micros =
+                self.state.overage_micros.saturating_add(correction.overage_micros).max(0);
+        }
         for (id, units) in &correction.counters {
             match self.state.counters.get_mut(id.limit, &id.member) {
                 Some(Counter::Quota { used, .. }) if same_period => {

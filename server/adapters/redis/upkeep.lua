@@ -142,7 +142,7 @@ function operations.read()
   return {'done', now, pack(head), pack(grants), call('HGETALL', key), call('HGETALL', key .. ':m:' .. life)}
 end
 
--- {…, epoch, number, {{limit, member, units} …}, {{grant, micros} …}}
+-- {…, epoch, number, {{limit, member, units} …}, {{grant, micros} …}, overage}
 function operations.correct()
   if not load() then return {'missing', now} end
   local number = ask[4]
@@ -150,8 +150,9 @@ function operations.correct()
   if head[1] ~= ask[3] or head[7] and head[7] > number then return {'known', now} end
   advance()
   head[7] = head[2]
-  -- A quota that was opened since then does not have what the ledger was asked about.
+  -- A period that was opened since then does not have what the ledger was asked about.
   local is_same_period = number >= head[5]
+  if is_same_period then head[6] = max(head[6] + ask[7], 0) end
   for _, wrong in ipairs(ask[5]) do
     local hash, field = key, 'c' .. wrong[1]
     if wrong[2] ~= '' then hash, field = key .. ':m:' .. life, wrong[1] .. wrong[2] end

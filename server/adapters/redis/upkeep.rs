@@ -151,7 +151,7 @@ pub(super) fn read(time: Option<Timestamp>) -> Vec<u8> {
 }
 
 pub(super) fn correct(time: Option<Timestamp>, correction: &Correction) -> Vec<u8> {
-    let mut out = begin(time, "correct", 4);
+    let mut out = begin(time, "correct", 5);
     out.count(correction.epoch).count(correction.number).list(correction.counters.len());
     for (id, units) in &correction.counters {
         out.list(3).bytes(&id.limit.0.to_be_bytes()).text(&id.member).whole(*units);
@@ -160,7 +160,7 @@ pub(super) fn correct(time: Option<Timestamp>, correction: &Correction) -> Vec<u
     for (id, micros) in &correction.grants {
         out.list(2).text(id).whole(*micros);
     }
-    out.take()
+    out.whole(correction.overage_micros).take()
 }
 
 /// All that is known of a tenant, as `read` answers it.

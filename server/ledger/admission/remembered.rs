@@ -37,6 +37,7 @@ impl Admission {
             number: record.number,
             burns: gate_burns(&usage.burns),
             overage_micros: usage.overage_micros,
+            expires_at: usage.hold.as_ref().map(|hold| Timestamp::from_micros(hold.expires_at_micros)),
             ..Decision::allowed(record.at(), usage.price_micros, period)
         };
         let event_id = event_id.to_owned();

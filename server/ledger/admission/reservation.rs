@@ -116,11 +116,18 @@ impl Admission {
         mut event: Event,
         order: ReserveOrder,
     ) -> Result<Reservation, AdmissionError> {
+        let is_named = !event.id.is_empty();
         let content = identify(&mut event, Mode::Decide);
         let payload = reserve_payload(content, order);
-        check_time(&event, Mode::Decide, self.counters.now())?;
         let key = event::key(subject.tenant, KeyKind::Event, &event.id);
         let reservation = Arc::<str>::from(reservation_id::of(key));
+        if let Err(invalid) = check_time(&event, Mode::Decide, self.counters.now()) {
+            let known =
+                if is_named { self.decided_before(subject, &event.id, key, payload).await? } else { None };
+            let tracked = known.ok_or(invalid)?.finish().await?;
+            let held = tracked.decision.expires_at.map(|at| (reservation.as_ref().to_owned(), at));
+            return Ok(Reservation { tracked, held });
+        }
         let effect =
             Effect::Hold { reservation: &reservation, ttl: order.ttl, excess_allowed: order.excess_allowed };
         let call = call(subject, &event);

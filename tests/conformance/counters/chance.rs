@@ -400,6 +400,7 @@ impl Run {
         for grant in state.grants.iter().take(2) {
             correction.grants.push((Arc::clone(&grant.id), self.dice.roll(200) - 100));
         }
+        correction.overage_micros = self.dice.roll(20) - 10;
         correction.number =
             correction.number.saturating_sub(u64::try_from(self.dice.roll(2)).expect("a small number"));
         let expected = self.memory.correct(ACME, &correction).await.expect("the counters answer");

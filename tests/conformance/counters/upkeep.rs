@@ -65,6 +65,7 @@ async fn a_correction_is_posted_once_under_its_number() {
             number: read.number,
             counters: vec![(month(), -2)],
             grants: vec![(Arc::from("gift"), 1), (Arc::from("unknown"), 7)],
+            overage_micros: 0,
         };
         decided(&*counters, &with_quota(9), &demand(4, 1)).await;
         for expected in [true, false] {
@@ -95,7 +96,7 @@ async fn of_two_corrections_of_one_difference_one_is_posted() {
                 epoch: state.epoch,
                 number: state.number,
                 counters: vec![(month(), -1)],
-                grants: Vec::new(),
+                ..Correction::default()
             };
             assert_eq!(counters.correct(ACME, &correction).await.unwrap(), expected, "{name}");
         }
@@ -130,11 +131,25 @@ async fn a_correction_of_an_earlier_period_leaves_the_new_quota_alone() {
             number,
             counters: vec![(month(), 4)],
             grants: vec![(Arc::from("gift"), 1)],
+            overage_micros: 4,
             epoch: 0,
         };
         assert!(counters.correct(ACME, &correction).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(3, 0)).await;
         assert_eq!((next.limits[0].remaining, next.balance_micros), (Some(7), Some(5)), "{name}");
+        assert_eq!(counters.read(ACME).await.unwrap().unwrap().overage_micros, 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn overage_is_corrected_and_never_below_nothing() {
+    for (name, counters, _) in installed(5).await {
+        for (event, more, expected) in [(1, 7, 7), (2, -3, 4), (3, -50, 0)] {
+            let number = decided(&*counters, &with_quota(9), &demand(event, 0)).await.number;
+            let correction = Correction { number, overage_micros: more, ..Correction::default() };
+            assert!(counters.correct(ACME, &correction).await.unwrap(), "{name}");
+            assert_eq!(counters.read(ACME).await.unwrap().unwrap().overage_micros, expected, "{name}");
+        }
     }
 }
 
