@@ -3,6 +3,7 @@
 mod away;
 mod chance;
 mod charge;
+mod encrypted;
 mod members;
 mod race;
 pub(crate) mod redis;
