@@ -222,6 +222,7 @@ const fn to_contract(reason: Reason) -> ErrorReason {
         Reason::ApiKeyEnded => ErrorReason::ApiKeyEnded,
         Reason::TenantDeleted => ErrorReason::TenantDeleted,
         Reason::TenantEnded => ErrorReason::TenantEnded,
+        Reason::UserEnded => ErrorReason::UserEnded,
         Reason::UserNotFound => ErrorReason::UserNotFound,
     }
 }
@@ -307,6 +308,7 @@ mod tests {
             ErrorReason::ApiKeyEnded => Reason::ApiKeyEnded,
             ErrorReason::TenantDeleted => Reason::TenantDeleted,
             ErrorReason::TenantEnded => Reason::TenantEnded,
+            ErrorReason::UserEnded => Reason::UserEnded,
             ErrorReason::UserNotFound => Reason::UserNotFound,
         })
     }

@@ -12,6 +12,7 @@ use crate::app::{Secrets, StartError};
 use crate::config::{AccountsConfig, Config};
 use crate::identity::accounts::Accounts;
 use crate::identity::audit::Audit;
+use crate::identity::departures::Departures;
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
 use crate::identity::holdings::Holdings;
@@ -162,6 +163,7 @@ impl Rooms {
         &self,
         jobs: Arc<Runner>,
         holdings: Holdings,
+        departures: Arc<Departures>,
         people: &People,
         pages: &Pages,
     ) -> AdminApi {
@@ -176,6 +178,7 @@ impl Rooms {
             resolver: Arc::clone(&self.resolver),
             signing_keys: Arc::clone(&self.signing_keys),
             holdings,
+            departures,
             sessions: Arc::clone(&people.sessions),
             lockout: Arc::clone(&people.lockout),
         }

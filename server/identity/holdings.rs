@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::identity::api_key::{ApiKey, OWNER};
+use crate::identity::departures::Departures;
 use crate::identity::member::{Member, TENANT, USER};
 use crate::identity::tenant::Tenant;
 use crate::identity::user::User;
@@ -54,7 +55,7 @@ pub struct Holdings {
 impl Holdings {
     /// What this room holds: the tenant itself, its subscription, its keys and its people.
     #[must_use]
-    pub fn new(documents: &Arc<dyn Documents>) -> Self {
+    pub fn new(documents: &Arc<dyn Documents>, departures: Arc<Departures>) -> Self {
         let kinds: Vec<Arc<dyn Holding>> = vec![
             Arc::new(Single::<Tenant>(Records::new(Arc::clone(documents)))),
             Arc::new(Single::<Subscription>(Records::new(Arc::clone(documents)))),
@@ -62,6 +63,7 @@ impl Holdings {
             Arc::new(People {
                 members: Records::new(Arc::clone(documents)),
                 users: Records::new(Arc::clone(documents)),
+                departures,
             }),
         ];
         Self { kinds }
@@ -131,6 +133,7 @@ impl Holding for Keys {
 struct People {
     members: Records<Member>,
     users: Records<User>,
+    departures: Arc<Departures>,
 }
 
 #[async_trait]
@@ -159,10 +162,12 @@ impl Holding for People {
         for member in &page.records {
             let all = of(&self.members, USER, &Member::prefix(&member.user), None).await?;
             // The person first: a membership that is left leads back to it.
-            if all.records.iter().all(|other| other.tenant == tenant) {
-                delete(&self.users, &member.user).await?;
+            if all.records.iter().all(|other| other.tenant == tenant)
+                && let Some(user) = self.users.get(&member.user).await?
+            {
+                self.departures.forget(&user.record).await?;
             }
-            delete(&self.members, member.id()).await?;
+            self.members.remove(member.id()).await?;
         }
         Ok(page.records.len())
     }

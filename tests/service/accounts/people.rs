@@ -81,6 +81,7 @@ impl Town {
             is_suspended: false,
             created_at: now,
             origin: name.to_owned(),
+            deletion: None,
         };
         change(&mut user);
         Records::new(Arc::clone(&self.documents)).insert(&user).await.unwrap();
