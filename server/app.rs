@@ -248,13 +248,7 @@ struct Ends {
 }
 
 /// Runs all jobs when they are due.
-fn start_jobs(
-    clean_up: CleanUp,
-    rooms: &Rooms,
-    ends: Ends,
-    base: &Base<'_>,
-    tasks: &Tasks,
-) -> Arc<Runner> {
+fn start_jobs(clean_up: CleanUp, rooms: &Rooms, ends: Ends, base: &Base<'_>, tasks: &Tasks) -> Arc<Runner> {
     let clock = || Arc::clone(base.clock);
     let Ends { departures, holdings } = ends;
     let jobs: Vec<Arc<dyn Job>> = vec![

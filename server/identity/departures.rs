@@ -152,7 +152,7 @@ impl Departures {
         let deleted = self.sessions.change_standing(id, |user: &mut User| {
             // The grace that was given first stays: deleting twice changes nothing.
             let change = if user.deletion.is_some() { Change::None } else { Change::Keep };
-            user.deletion.get_or_insert(Deletion { at, ends_at, has_begun: false });
+            user.deletion.get_or_insert(Deletion { at, ends_at, has_begun: false, leaving: String::new() });
             Ok::<_, StoreError>(change)
         });
         let deleted = deleted.await?.ok_or_else(|| DeparturesError::NotFound(id.to_owned()))?;
@@ -165,7 +165,7 @@ impl Departures {
             return Err(refused);
         }
         self.sessions.end_all_of(id, None).await?;
-        note::after(&DeletionNote { ends_at: deleted.deletion.map(|deletion| deletion.ends_at) });
+        note::after(&DeletionNote { ends_at: deleted.deletion.as_ref().map(|deletion| deletion.ends_at) });
         Ok(deleted)
     }
 
@@ -183,7 +183,7 @@ impl Departures {
         let range = Range { index: END, prefix: "", order: Order::Ascending, after };
         let mut page = self.users.page(range, limit).await?;
         let all = page.records.len();
-        page.records.retain(|user| user.deletion.is_some_and(|deletion| deletion.ends_at <= now));
+        page.records.retain(|user| user.deletion.as_ref().is_some_and(|deletion| deletion.ends_at <= now));
         if page.records.len() < all {
             page.next = None;
         }
@@ -205,6 +205,9 @@ impl Departures {
             Ok::<_, StoreError>(Change::Keep)
         });
         let Some(user) = begun.await?.filter(|_| is_due) else { return Ok(Ending::Otherwise) };
+        // Whoever ended half way may have left a tenant without its roster knowing.
+        let leaving = user.deletion.as_ref().map(|deletion| deletion.leaving.as_str());
+        self.members.settle(leaving.unwrap_or_default()).await?;
         if let Some(tenant) = self.leave(id).await? {
             return Ok(Ending::Owns(tenant));
         }
@@ -220,8 +223,7 @@ impl Departures {
         let key = user.address.key();
         let now = self.clock.now();
         // One that is good is a tenant's wish, for whoever has the address then. Another address may begin with this one.
-        let has_ended =
-            |invitation: &Invitation| invitation.address.key() == key && !invitation.is_good(now);
+        let has_ended = |invitation: &Invitation| invitation.address.key() == key && !invitation.is_good(now);
         self.invitations.clear(invitation::ADDRESS, &key, has_ended).await?;
         self.users.remove(&user.id).await
     }
@@ -232,6 +234,7 @@ impl Departures {
         loop {
             let page = self.memberships_of(user, after.as_ref()).await?;
             for member in page.records {
+                self.set_leaving(user, &member.tenant).await?;
                 match self.members.remove(By::Decided, &member.tenant, user).await {
                     Ok(_) | Err(MembersError::NotFound(_)) => {}
                     Err(MembersError::LastOwner) => owned = owned.or(Some(member.tenant)),
@@ -244,6 +247,15 @@ impl Departures {
                 return Ok(owned);
             }
         }
+    }
+
+    async fn set_leaving(&self, user: &str, tenant: &str) -> Result<(), StoreError> {
+        let set = self.users.update(user, |user: &mut User| {
+            let Some(deletion) = &mut user.deletion else { return Ok(Change::None) };
+            tenant.clone_into(&mut deletion.leaving);
+            Ok::<_, StoreError>(Change::Keep)
+        });
+        set.await.map(|_| ())
     }
 
     /// Refuses where a tenant has no other owner.
@@ -274,7 +286,9 @@ impl Departures {
     ) -> Result<Option<User>, DeparturesError> {
         let change = |user: &mut User| match &user.deletion {
             None => Ok(Change::None),
-            Some(deletion) if deletion.has_begun || !may(deletion) => Err(DeparturesError::Ended(id.to_owned())),
+            Some(deletion) if deletion.has_begun || !may(deletion) => {
+                Err(DeparturesError::Ended(id.to_owned()))
+            }
             Some(_) => {
                 user.deletion = None;
                 Ok(Change::Keep)

@@ -161,6 +161,11 @@ impl Members {
         self.alter(by, tenant, user, &Wish::Leave).await
     }
 
+    /// Finishes the change of a tenant's members that goes on, where there is one.
+    pub(super) async fn settle(&self, tenant: &str) -> Result<(), StoreError> {
+        self.settled(tenant).await.map(|_| ())
+    }
+
     /// Whether a tenant has another owner than that person, and keeps one: whoever wants to leave it at the same time finds
     /// the roster changed, and looks again. A person who does not own it leaves it nothing.
     pub(super) async fn is_owned_without(&self, tenant: &str, user: &str) -> Result<bool, MembersError> {
@@ -207,15 +212,14 @@ impl Members {
     }
 
     /// The roster of a tenant, without a change that goes on.
-    async fn settled(&self, tenant: &str) -> Result<Kept<Roster>, MembersError> {
+    async fn settled(&self, tenant: &str) -> Result<Kept<Roster>, StoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.rosters.get(&Roster::id_of(tenant)).await?;
             let roster = found.unwrap_or_else(|| Kept { record: Roster::new(tenant), revision: 0 });
             let Some(change) = &roster.record.moving else { return Ok(roster) };
             self.finish(tenant, change).await?;
         }
-        Err(StoreError::unavailable(format!("members of `{tenant}` are changed by others all the time"))
-            .into())
+        Err(roster_changes_all_the_time(tenant))
     }
 
     /// Finishes the change that the roster holds; again where another one did.

@@ -35,7 +35,7 @@ pub struct User {
 }
 
 /// The end of a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// When it was deleted: from then on there is no login.
     pub at: Timestamp,
@@ -43,6 +43,8 @@ pub struct Deletion {
     pub ends_at: Timestamp,
     /// Whether that has begun: the person does not come back.
     pub has_begun: bool,
+    /// The tenant that the person is leaving meanwhile: what was begun there may not be finished. Empty: none, or the staff.
+    pub leaving: String,
 }
 
 /// A second factor: codes that change with time (RFC 6238), and some that are good once.
@@ -79,7 +81,7 @@ impl Record for User {
     fn ranges(&self) -> Vec<(&'static str, String)> {
         let moment = |at: Timestamp| format!("{:020}", at.micros().max(0));
         let mut ranges = vec![(AGE, moment(self.created_at))];
-        ranges.extend(self.deletion.map(|deletion| (END, moment(deletion.ends_at))));
+        ranges.extend(self.deletion.as_ref().map(|deletion| (END, moment(deletion.ends_at))));
         ranges
     }
 }

@@ -138,7 +138,7 @@ fn message(user: User) -> v1::User {
         is_suspended: user.is_suspended,
         has_second_factor,
         create_time: Some(to_message(user.created_at)),
-        delete_time: user.deletion.map(|deletion| to_message(deletion.at)),
+        delete_time: user.deletion.as_ref().map(|deletion| to_message(deletion.at)),
         end_time: user.deletion.map(|deletion| to_message(deletion.ends_at)),
     }
 }

@@ -86,10 +86,8 @@ impl Record for Invitation {
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
         let of_tenant = format!("{}{:020}", Self::prefix(&self.tenant), self.created_at.micros().max(0));
-        let mut ranges = vec![
-            (EXPIRY, format!("{:020}", self.expires_at.micros().max(0))),
-            (ADDRESS, self.address.key()),
-        ];
+        let mut ranges =
+            vec![(EXPIRY, format!("{:020}", self.expires_at.micros().max(0))), (ADDRESS, self.address.key())];
         if self.state == InvitationState::Open {
             ranges.push((WAITING, of_tenant.clone()));
         }

@@ -69,7 +69,6 @@ impl Roster {
         format!("of/{tenant}")
     }
 
-
     /// Counts the change that goes on, after the membership has it.
     pub fn settle(&mut self) {
         let Some(Move { user, from, to, .. }) = self.moving.take() else { return };
