@@ -169,7 +169,7 @@ impl App {
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
         let base = Base { documents: &documents, secrets, outbox: &outbox, lockout: &lockout, clock: &clock };
         let Opened { people, accounts, departures } = people::open(&config.accounts, &rooms, &base, tasks)?;
-        let holdings = Holdings::new(&documents, Arc::clone(&departures));
+        let holdings = Holdings::new(&documents, Arc::clone(&departures)).with_ledger(&ledger);
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),

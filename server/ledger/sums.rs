@@ -8,7 +8,7 @@ use crate::ledger::wire::Wire;
 use crate::time::Timestamp;
 
 /// Sums over events. They stay at the largest number where it is not enough.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
 pub struct Sums {
     /// Events.
     #[prost(int64, tag = "1")]
@@ -42,6 +42,7 @@ pub struct Sums {
     pub quantities: BTreeMap<String, i64>,
     /// Latencies; `None`: no event had one.
     #[prost(message, optional, tag = "11")]
+    #[serde(serialize_with = "in_short")]
     pub latency: Option<Sketch>,
 }
 
@@ -84,6 +85,10 @@ pub enum Effect<'a> {
         /// The key that made the call; empty: none.
         api_key_id: &'a str,
     },
+}
+
+fn in_short<S: serde::Serializer>(latency: &Option<Sketch>, to: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&latency.as_ref().map(Sketch::summary), to)
 }
 
 impl Sums {
