@@ -4846,7 +4846,21 @@ pub struct ExportTenantRequest {
 /// ExportTenantResponse is one thing that is held.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportTenantResponse {
-    /// line is a JSON object: `kind` says what it is of, `record` is what is held.
+    /// line is a JSON object: `kind` says what it is of, `record` is what is held. The kinds, in this order:
+    ///
+    /// - `tenant`: name, state, zone, and the plan that waits for a payment (`pending_plan`); `subscription`: its plan;
+    /// - `api_key`: the keys without their secrets; `session`: who is logged in, and the network that it was last used from;
+    /// - `member`: who belongs to it, each with the `person`, without password and second factor; `roster`: the tenant's own
+    ///    roles and its owners; `invitation`: who was invited in the last weeks;
+    /// - `audit_entry`: the audit log, oldest first;
+    /// - `wallet`: credits now, with the `grants` that have something left, living `reservations` and the `limits` as they stand;
+    /// - `usage_hour`: the sums of each hour that has usage; then the same hour's sums for the values of each `dimension`;
+    /// - `event` and `refusal`: the calls, oldest first, as long as retention keeps them.
+    ///
+    /// Moments (`…_at`, `hour`, `until`, and `…_at_micros`) are microseconds since 1970-01-01 UTC. Credits (`micros`,
+    /// `credits_micros` and all amounts of the wallet) are micro-credits: 2 credits are 2000000. Latencies and the lengths of
+    /// windows (`…_micros`) are microseconds. `reason` of a refusal is the number of its DenialReason. Numbers are exact to
+    /// 64 bits. An export is no moment in time: what changes meanwhile may be in it or not.
     #[prost(string, tag = "1")]
     pub line: ::prost::alloc::string::String,
 }
@@ -5734,7 +5748,8 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "UndeleteTenant"));
             self.inner.unary(req, path, codec).await
         }
-        /// ExportTenant streams all that is held on a tenant, a JSON object each: first the tenant itself. No secret is among it.
+        /// ExportTenant streams all that is held on a tenant, a JSON object each: first the tenant itself. No secret is among it, and
+        /// nothing that was made of one to know it again. What is held of a tenant that has ended is exported too.
         pub async fn export_tenant(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportTenantRequest>,
