@@ -1,5 +1,6 @@
 //! What is held on a tenant: to be exported, and to be deleted at its end.
 
+mod entries;
 mod members;
 mod spent;
 mod used;
@@ -13,8 +14,8 @@ use serde_json::Value;
 
 use crate::identity::accounts::invitation::{self, Invitation};
 use crate::identity::api_key::{self, ApiKey};
-use crate::identity::audit::entry::{self, Entry};
 use crate::identity::departures::Departures;
+use crate::identity::holdings::entries::Entries;
 use crate::identity::holdings::members::Members;
 use crate::identity::holdings::spent::Wallet;
 use crate::identity::holdings::used::{Events, Hours};
@@ -77,7 +78,6 @@ impl Holdings {
                 index: api_key::OWNER,
                 prefix: |tenant| ApiKey::owner_prefix(Some(tenant)),
                 secrets: OF_KEYS,
-                fate: Fate::Ends,
                 records: of(documents),
             }),
             // Before the members: a session leads to nobody.
@@ -85,7 +85,6 @@ impl Holdings {
                 index: session::TENANT,
                 prefix: Session::prefix,
                 secrets: &[],
-                fate: Fate::Ends,
                 records: of(documents),
             }),
             Arc::new(Members::new(documents, departures)),
@@ -95,16 +94,9 @@ impl Holdings {
                 index: invitation::TENANT,
                 prefix: Invitation::prefix,
                 secrets: &[],
-                fate: Fate::Ends,
                 records: of(documents),
             }),
-            Arc::new(Indexed::<Entry> {
-                index: entry::CHAIN,
-                prefix: Entry::prefix,
-                secrets: &[],
-                fate: Fate::Stays,
-                records: of(documents),
-            }),
+            Arc::new(Entries(of(documents))),
         ];
         Self { kinds }
     }
@@ -165,13 +157,12 @@ impl<R: Record + fmt::Debug + 'static> Holding for Single<R> {
     }
 }
 
-/// The records that an index finds by their tenant.
+/// The records that an index finds by their tenant. They end with it.
 #[derive(Debug)]
 struct Indexed<R> {
     index: &'static str,
     prefix: fn(&str) -> String,
     secrets: &'static [&'static str],
-    fate: Fate,
     records: Records<R>,
 }
 
@@ -188,9 +179,6 @@ impl<R: Record + fmt::Debug + 'static> Holding for Indexed<R> {
     }
 
     async fn remove(&self, tenant: &str) -> Result<usize, StoreError> {
-        if self.fate == Fate::Stays {
-            return Ok(0);
-        }
         let page = page_of(&self.records, self.index, &(self.prefix)(tenant), None).await?;
         for record in &page.records {
             self.records.remove(record.id()).await?;
