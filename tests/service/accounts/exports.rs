@@ -190,6 +190,12 @@ async fn what_names_people_ends_with_the_tenant() {
     let town = Town::new().await;
     busy(&town).await;
     let mut admin = town.server.operator().admin();
+    let name = |name: &str| v1::UpdateTenantRequest {
+        tenant_id: TENANT.into(),
+        name: Some(name.into()),
+        ..Default::default()
+    };
+    admin.update_tenant(name("Lovelace and Daughter")).await.unwrap();
     let deletion = v1::DeleteTenantRequest { tenant_id: TENANT.into(), grace_days: Some(1) };
     admin.delete_tenant(deletion).await.unwrap();
     town.clock().advance(DAY);
@@ -200,7 +206,15 @@ async fn what_names_people_ends_with_the_tenant() {
     }
     assert_eq!(of_kind(&lines, "event").len(), usize::try_from(CALLS).unwrap());
     let text = lines.iter().map(Value::to_string).collect::<String>();
-    assert!(!text.contains("example.com"), "{text}");
+    for gone in ["example.com", "Lovelace"] {
+        assert!(!text.contains(gone), "{gone}: {text}");
+    }
+    let renamed = of_kind(&lines, "audit_entry");
+    let renamed = renamed.iter().find(|entry| entry["method"] == "UpdateTenant").unwrap();
+    assert_eq!((&renamed["is_erased"], &renamed["peer"]), (&Value::from(true), &Value::from("")));
+    let verify = v1::VerifyAuditLogRequest { tenant_id: TENANT.into(), ..Default::default() };
+    let verified = admin.verify_audit_log(verify).await.unwrap().into_inner();
+    assert!(verified.verified_count > 5 && verified.broken_number == 0, "{verified:?}");
     let missing = v1::GetUserRequest { address: address("ada"), ..Default::default() };
     admin.get_user(missing).await.expect_err("a person ends with the last membership");
     let bob = v1::GetUserRequest { address: address("bob"), ..Default::default() };

@@ -177,12 +177,21 @@ async fn after_the_grace_names_and_keys_are_gone_and_amounts_stay() {
     let before = server.snapshot().await.usage;
     let mut admin = server.operator().admin();
     admin.delete_tenant(deletion(Some(1))).await.unwrap();
-    assert_eq!(end_tenants(&server).await, "ended 0 tenants, and deleted 0 of what was held on them");
+    assert_eq!(
+        end_tenants(&server).await,
+        "ended 0 tenants, and deleted or erased 0 of what was held on them"
+    );
     server.clock().advance(DAY);
     let late = admin.undelete_tenant(undeletion()).await.unwrap_err();
     assert_eq!((late.code(), reason(&late).as_str()), (Code::FailedPrecondition, "TENANT_ENDED"));
-    assert_eq!(end_tenants(&server).await, "ended 1 tenants, and deleted 1 of what was held on them");
-    assert_eq!(end_tenants(&server).await, "ended 0 tenants, and deleted 0 of what was held on them");
+    assert_eq!(
+        end_tenants(&server).await,
+        "ended 1 tenants, and deleted or erased 4 of what was held on them"
+    );
+    assert_eq!(
+        end_tenants(&server).await,
+        "ended 0 tenants, and deleted or erased 0 of what was held on them"
+    );
 
     let request = v1::GetTenantRequest { tenant_id: TENANT.into() };
     let tenant = admin.get_tenant(request).await.unwrap().into_inner().tenant.unwrap();

@@ -5150,7 +5150,7 @@ pub struct RemoveStaffRequest {
 /// RemoveStaffResponse says that the person does not work for this installation any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveStaffResponse {}
-/// AuditEntry says who did what to what. It never changes.
+/// AuditEntry says who did what to what. It never changes, but that peer, before and after are erased at the end of its tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditEntry {
     /// number is its place in its chain. The first is 1.
@@ -5192,9 +5192,13 @@ pub struct AuditEntry {
     /// previous_digest is the digest of the entry before, in hexadecimal digits. Empty for the first.
     #[prost(string, tag = "13")]
     pub previous_digest: ::prost::alloc::string::String,
-    /// digest is that of this entry and the digest before, under the installation's own secret.
+    /// digest is that of this entry and the digest before, under the installation's own secret. Of what can be erased only a
+    /// digest is in it, so that it stays good.
     #[prost(string, tag = "14")]
     pub digest: ::prost::alloc::string::String,
+    /// is_erased is whether peer, before and after were erased.
+    #[prost(bool, tag = "15")]
+    pub is_erased: bool,
 }
 /// ListAuditEntriesRequest asks for entries.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5698,7 +5702,8 @@ pub mod admin_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// DeleteTenant ends a tenant: its calls are refused from the answer on, its keys everywhere within 5 seconds. After a grace
-        /// its members, keys and names are deleted. What it used and paid stays, under its id. Deleting twice changes nothing.
+        /// its members, sessions, invitations, roles, keys and names are deleted. What it used and paid stays, under its id, and so does
+        /// its audit log, without addresses of callers and without what was before and after. Deleting twice changes nothing.
         pub async fn delete_tenant(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteTenantRequest>,
