@@ -17,8 +17,9 @@ const MINUTES: NonZeroU16 = NonZeroU16::new(60).expect("sixty is above zero");
 /// Tenants that are ended in one round.
 const ROUND: usize = 100;
 
-/// Deletes the members, sessions, invitations, roles, keys and names of deleted tenants whose grace is over. What they used and
-/// paid stays, under their ids, and so does the audit log, without what names people.
+/// Deletes what is held on deleted tenants whose grace is over.
+///
+/// What they used and paid stays, under their ids, and so does the audit log, without what names people.
 #[derive(Debug)]
 pub struct EndTenants {
     /// The tenants.

@@ -30,20 +30,31 @@ pub struct Sketch {
     counts: Vec<i64>,
 }
 
-/// Latencies in a few numbers; `None`: there are none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[expect(
-    missing_docs,
-    reason = "each is what its name says, in microseconds; percentiles are within one percent"
-)]
-pub struct Summary {
-    pub count: i64,
-    pub sum_micros: i64,
-    pub min_micros: Option<i64>,
-    pub p50_micros: Option<i64>,
-    pub p95_micros: Option<i64>,
-    pub p99_micros: Option<i64>,
-    pub max_micros: Option<i64>,
+/// What a sketch says to people and programs, in microseconds; `None`: there are no latencies.
+#[derive(serde::Serialize)]
+struct Summary {
+    count: i64,
+    sum_micros: i64,
+    min_micros: Option<i64>,
+    p50_micros: Option<i64>,
+    p95_micros: Option<i64>,
+    p99_micros: Option<i64>,
+    max_micros: Option<i64>,
+}
+
+impl serde::Serialize for Sketch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let summary = Summary {
+            count: self.count,
+            sum_micros: self.sum_micros,
+            min_micros: self.min(),
+            p50_micros: self.percentile(50),
+            p95_micros: self.percentile(95),
+            p99_micros: self.percentile(99),
+            max_micros: self.max(),
+        };
+        summary.serialize(serializer)
+    }
 }
 
 /// The bin of the largest 64-bit number.
@@ -136,20 +147,6 @@ impl Sketch {
         self.bins.len() == self.counts.len()
             && self.bins.windows(2).all(|pair| pair[0] < pair[1])
             && self.bins.last().is_none_or(|bin| *bin <= BIN_LAST)
-    }
-
-    /// What it says in short.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        Summary {
-            count: self.count,
-            sum_micros: self.sum_micros,
-            min_micros: self.min(),
-            p50_micros: self.percentile(50),
-            p95_micros: self.percentile(95),
-            p99_micros: self.percentile(99),
-            max_micros: self.max(),
-        }
     }
 
     fn extend(&mut self, min: Option<i64>, max: Option<i64>) {

@@ -42,7 +42,6 @@ pub struct Sums {
     pub quantities: BTreeMap<String, i64>,
     /// Latencies; `None`: no event had one.
     #[prost(message, optional, tag = "11")]
-    #[serde(serialize_with = "in_short")]
     pub latency: Option<Sketch>,
 }
 
@@ -85,10 +84,6 @@ pub enum Effect<'a> {
         /// The key that made the call; empty: none.
         api_key_id: &'a str,
     },
-}
-
-fn in_short<S: serde::Serializer>(latency: &Option<Sketch>, to: S) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&latency.as_ref().map(Sketch::summary), to)
 }
 
 impl Sums {

@@ -4848,14 +4848,18 @@ pub struct ExportTenantRequest {
 pub struct ExportTenantResponse {
     /// line is a JSON object: `kind` says what it is of, `record` is what is held. The kinds, in this order:
     ///
-    /// - `tenant`: name, state, zone, and the plan that waits for a payment (`pending_plan`); `subscription`: its plan;
-    /// - `api_key`: the keys without their secrets; `session`: who is logged in, and the network that it was last used from;
-    /// - `member`: who belongs to it, each with the `person`, without password and second factor; `roster`: the tenant's own
-    ///    roles and its owners; `invitation`: who was invited in the last weeks;
-    /// - `audit_entry`: the audit log, oldest first;
-    /// - `wallet`: credits now, with the `grants` that have something left, living `reservations` and the `limits` as they stand;
-    /// - `usage_hour`: the sums of each hour that has usage; then the same hour's sums for the values of each `dimension`;
-    /// - `event` and `refusal`: the calls, oldest first, as long as retention keeps them.
+    /// - `tenant`: name, state, zone, and the plan that waits for a payment (`pending_plan`).
+    /// - `subscription`: the plan.
+    /// - `api_key`: the keys without their secrets.
+    /// - `session`: who is logged in, and the network that it was last used from.
+    /// - `member`: who belongs to it, each with the `person`, without password and second factor.
+    /// - `roster`: the roles that the tenant made, and its owners.
+    /// - `invitation`: who was invited in the last weeks.
+    /// - `audit_entry`: the audit log, oldest first.
+    /// - `wallet`: credits now, the `grants` that have something left, living `reservations`, and the `limits` as they stand.
+    /// - `usage_hour`: the sums of each hour that has usage, and then those of the values of each `dimension` in it.
+    /// - `event`: the calls, oldest first, as long as retention keeps them.
+    /// - `refusal`: the refused calls likewise.
     ///
     /// Moments (`…_at`, `hour`, `until`, and `…_at_micros`) are microseconds since 1970-01-01 UTC. Credits (`micros`,
     /// `credits_micros` and all amounts of the wallet) are micro-credits: 2 credits are 2000000. Latencies and the lengths of
