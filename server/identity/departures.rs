@@ -145,6 +145,9 @@ impl Departures {
             let description = format!("{grace_days} is not 0 to {GRACE_DAYS_MAX}");
             return Err(Invalid::field("grace_days", description).into());
         }
+        let missing = || DeparturesError::NotFound(id.to_owned());
+        self.users.get(id).await?.ok_or_else(missing)?;
+        note::target("user", id);
         // Before anything changes, so that who is refused has not been out for a moment.
         self.require_other_owners(id).await?;
         let at = self.clock.now();
@@ -155,8 +158,7 @@ impl Departures {
             user.deletion.get_or_insert(Deletion { at, ends_at, has_begun: false, leaving: String::new() });
             Ok::<_, StoreError>(change)
         });
-        let deleted = deleted.await?.ok_or_else(|| DeparturesError::NotFound(id.to_owned()))?;
-        note::target("user", id);
+        let deleted = deleted.await?.ok_or_else(missing)?;
         // Again: of two owners who go at once the second finds that the first does not count any more.
         if let Err(refused) = self.require_other_owners(id).await {
             if matches!(refused, DeparturesError::LastOwner { .. }) {

@@ -21,11 +21,13 @@ use crate::store::{Order, StoreError};
 use crate::time::Timestamp;
 
 /// Hours that are read at once: each may have a thousand values of each dimension.
-const HOURS: usize = 4;
+const HOURS: usize = 1;
+/// Values of a dimension in one record, so that a record is a message.
+const VALUES: usize = 100;
 const HOUR_KIND: &str = "usage_hour";
 const BEGINNING: Timestamp = Timestamp::from_micros(i64::MIN);
 
-/// The sums of each hour with usage: one record for the hour, and one for each dimension of it.
+/// The sums of each hour with usage: one record for the hour, and those of each dimension of it.
 #[derive(Debug)]
 pub(super) struct Hours(pub(super) Ledger);
 
@@ -38,7 +40,7 @@ struct ShownHour<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dimension: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    values: Option<&'a BTreeMap<String, Box<Sums>>>,
+    values: Option<BTreeMap<&'a str, &'a Sums>>,
 }
 
 #[async_trait]
@@ -76,9 +78,12 @@ fn of_hour(stored: &StoredRollup) -> Result<Vec<Value>, StoreError> {
     let whole = ShownHour { hour, sums: Some(&sums), dimension: None, values: None };
     let mut records = vec![shown(HOUR_KIND, &whole, &[])?];
     for (dimension, breakdown) in decode_breakdowns(stored)? {
-        let values = Some(&breakdown.values);
-        let part = ShownHour { hour, sums: None, dimension: Some(name(&dimension)), values };
-        records.push(shown(HOUR_KIND, &part, &[])?);
+        let all: Vec<_> = breakdown.values.iter().collect();
+        for some in all.chunks(VALUES) {
+            let values = some.iter().map(|(value, sums)| (value.as_str(), sums.as_ref()));
+            let (dimension, values) = (Some(name(&dimension)), Some(values.collect()));
+            records.push(shown(HOUR_KIND, &ShownHour { hour, sums: None, dimension, values }, &[])?);
+        }
     }
     Ok(records)
 }

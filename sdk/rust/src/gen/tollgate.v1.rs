@@ -4857,7 +4857,7 @@ pub struct ExportTenantResponse {
     /// - `invitation`: who was invited in the last weeks.
     /// - `audit_entry`: the audit log, oldest first.
     /// - `wallet`: credits now, the `grants` that have something left, living `reservations`, and the `limits` as they stand.
-    /// - `usage_hour`: the sums of each hour that has usage, and then those of the values of each `dimension` in it.
+    /// - `usage_hour`: the sums of each hour that has usage, and then those of its values by `dimension`, a hundred a line.
     /// - `event`: the calls, oldest first, as long as retention keeps them.
     /// - `refusal`: the refused calls likewise.
     ///
