@@ -50,8 +50,8 @@ use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
 use crate::mail::outbox::Outbox;
-use crate::store::StoreError;
 use crate::store::changes::Teller;
+use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use std::num::NonZeroU32;
@@ -169,7 +169,7 @@ impl App {
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
         let base = Base { documents: &documents, secrets, outbox: &outbox, lockout: &lockout, clock: &clock };
         let Opened { people, accounts, departures } = people::open(&config.accounts, &rooms, &base, tasks)?;
-        let holdings = Holdings::new(&documents, Arc::clone(&departures)).with_ledger(&ledger);
+        let ends = Ends::new(&documents, departures, &ledger);
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
@@ -178,13 +178,12 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let ends = Ends { departures: Arc::clone(&departures), holdings: holdings.clone() };
-        let jobs = start_jobs(clean_up, &rooms, ends, &base, tasks);
+        let jobs = start_jobs(clean_up, &rooms, ends.clone(), &base, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let plans = rooms.plans(&ledger, &pages, &clock);
-        let admin = rooms.admin(jobs, holdings, departures, &people, &pages);
+        let admin = rooms.admin(jobs, ends, &people, &pages);
         let auth = rooms.auth(people, accounts, &pages);
         let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
         Ok(Self {
@@ -242,9 +241,17 @@ impl App {
 }
 
 /// What ends tenants and people.
+#[derive(Clone)]
 struct Ends {
     departures: Arc<Departures>,
     holdings: Holdings,
+}
+
+impl Ends {
+    fn new(documents: &Arc<dyn Documents>, departures: Arc<Departures>, ledger: &Ledger) -> Self {
+        let holdings = Holdings::new(documents, Arc::clone(&departures)).with_ledger(ledger);
+        Self { departures, holdings }
+    }
 }
 
 /// Runs all jobs when they are due.

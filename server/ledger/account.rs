@@ -96,7 +96,7 @@ pub struct GrantAccount {
 }
 
 /// One living reservation.
-#[derive(Clone, PartialEq, Eq, prost::Message, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct HoldAccount {
     /// Its id.
     #[prost(string, tag = "1")]
@@ -119,39 +119,32 @@ pub struct HoldAccount {
     /// It has ended, and something of it may still come from another slot: its beginning, or an extension. That holds
     /// nothing any more.
     #[prost(bool, tag = "7")]
-    #[serde(skip)]
     pub ended: bool,
     /// The counters' epoch and number of the decision that fixed its expiry: an extension may shorten its life too.
     #[prost(uint64, tag = "8")]
-    #[serde(skip)]
     pub counter_epoch: u64,
     /// See `counter_epoch`.
     #[prost(uint64, tag = "9")]
-    #[serde(skip)]
     pub number: u64,
     /// When it ended, where `ended`.
     #[prost(int64, tag = "10")]
-    #[serde(skip)]
     pub ended_at_micros: i64,
     /// An extension came from another slot before its beginning.
     #[prost(bool, tag = "11")]
-    #[serde(skip)]
     pub unopened: bool,
 }
 
 /// One window or quota.
-#[derive(Clone, PartialEq, Eq, prost::Message, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct WindowAccount {
     /// The limit's key.
     #[prost(fixed64, tag = "1")]
-    #[serde(skip)]
     pub limit_key: u64,
     /// The key or consumer that it counts; empty: the tenant.
     #[prost(string, tag = "2")]
     pub member: String,
     /// How it counts.
     #[prost(enumeration = "ChargeKind", tag = "3")]
-    #[serde(skip)]
     pub kind: i32,
     /// Fixed and quota: the first moment of the window or period. Bucket: when it was charged last.
     #[prost(int64, tag = "4")]
@@ -164,11 +157,9 @@ pub struct WindowAccount {
     pub window_micros: i64,
     /// Bucket: the counters' epoch and number of the charge that `mark_micros` is of.
     #[prost(uint64, tag = "7")]
-    #[serde(skip)]
     pub counter_epoch: u64,
     /// See `counter_epoch`.
     #[prost(uint64, tag = "8")]
-    #[serde(skip)]
     pub number: u64,
     /// The limit's name in the plan.
     #[prost(string, tag = "9")]

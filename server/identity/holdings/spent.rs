@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::identity::holdings::{Holding, Part, shown};
 use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
+use crate::ledger::record::GrantBurn;
 use crate::ledger::works::Ledger;
 use crate::store::StoreError;
 use crate::store::records::Place;
@@ -27,8 +28,28 @@ struct Shown<'a> {
     breakage_micros: i64,
     overage_micros: i64,
     grants: &'a [GrantAccount],
-    reservations: Vec<&'a HoldAccount>,
-    limits: &'a [WindowAccount],
+    reservations: Vec<Reservation<'a>>,
+    limits: Vec<Limit<'a>>,
+}
+
+/// A reservation that lives.
+#[derive(Debug, Serialize)]
+struct Reservation<'a> {
+    id: &'a str,
+    event_id: &'a str,
+    held: &'a [GrantBurn],
+    opened_at_micros: i64,
+    expires_at_micros: i64,
+}
+
+/// How much of a limit is used.
+#[derive(Debug, Serialize)]
+struct Limit<'a> {
+    name: &'a str,
+    member: &'a str,
+    used: i64,
+    window_micros: i64,
+    begun_at_micros: i64,
 }
 
 #[async_trait]
@@ -58,8 +79,28 @@ impl<'a> From<&'a Account> for Shown<'a> {
             breakage_micros: account.breakage_micros,
             overage_micros: account.overage_micros,
             grants: &account.grants,
-            reservations: account.holds.iter().filter(|hold| hold.lives()).collect(),
-            limits: &account.windows,
+            reservations: account.holds.iter().filter(|hold| hold.lives()).map(reservation).collect(),
+            limits: account.windows.iter().map(limit).collect(),
         }
+    }
+}
+
+fn reservation(hold: &HoldAccount) -> Reservation<'_> {
+    Reservation {
+        id: &hold.reservation,
+        event_id: &hold.event_id,
+        held: &hold.burns,
+        opened_at_micros: hold.opened_at_micros,
+        expires_at_micros: hold.expires_at_micros,
+    }
+}
+
+fn limit(window: &WindowAccount) -> Limit<'_> {
+    Limit {
+        name: &window.name,
+        member: &window.member,
+        used: window.used,
+        window_micros: window.window_micros,
+        begun_at_micros: window.mark_micros,
     }
 }
