@@ -32,6 +32,7 @@ use crate::api::rpc::track_service_server::TrackServiceServer;
 use crate::api::track::Door;
 use crate::config::{Config, LimitsConfig};
 use crate::identity::audit::Audit;
+use crate::identity::departures::Departures;
 use crate::identity::hasher::HasherError;
 use crate::identity::holdings::Holdings;
 use crate::identity::installation::{self, InstallationError};
@@ -41,6 +42,7 @@ use crate::identity::token::Tokens;
 use crate::jobs::clean_up::CleanUp;
 use crate::jobs::close_audit::CloseAudit;
 use crate::jobs::end_tenants::EndTenants;
+use crate::jobs::end_users::EndUsers;
 use crate::jobs::forget_changes::ForgetChanges;
 use crate::jobs::forget_locks::ForgetLocks;
 use crate::jobs::rotate_signing_keys::RotateSigningKeys;
@@ -48,8 +50,8 @@ use crate::jobs::runner::{Job, Runner};
 use crate::ledger::works::{self, Followers, Ledger};
 use crate::live::feed::Feed;
 use crate::mail::outbox::Outbox;
-use crate::store::StoreError;
 use crate::store::changes::Teller;
+use crate::store::{Documents, StoreError};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use std::num::NonZeroU32;
@@ -57,7 +59,7 @@ use tower::Layer as _;
 
 pub use backends::{Incomplete, shared_wholly};
 use broker::Telling;
-use people::Base;
+use people::{Base, Opened};
 pub use post::MailError;
 use rooms::Rooms;
 pub use settings::{SettingsError, settings};
@@ -166,8 +168,8 @@ impl App {
         let notices = Arc::clone(&telling.notices);
         let rooms = Rooms::open(config, &documents, secrets, notices, &clock, tasks).await?;
         let base = Base { documents: &documents, secrets, outbox: &outbox, lockout: &lockout, clock: &clock };
-        let (people, accounts) = people::open(&config.accounts, &rooms, &base, tasks)?;
-        let holdings = Holdings::new(&documents);
+        let Opened { people, accounts, departures } = people::open(&config.accounts, &rooms, &base, tasks)?;
+        let ends = Ends::new(&documents, departures, &ledger);
         let clean_up = CleanUp {
             events: Arc::clone(&ledger.events),
             requests: Arc::clone(&rooms.requests),
@@ -176,12 +178,12 @@ impl App {
             clock: Arc::clone(&clock),
             retention_days: config.retention.days.get(),
         };
-        let jobs = start_jobs(clean_up, &rooms, holdings.clone(), &base, tasks);
+        let jobs = start_jobs(clean_up, &rooms, ends.clone(), &base, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
         telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
         let plans = rooms.plans(&ledger, &pages, &clock);
-        let admin = rooms.admin(jobs, holdings, &people, &pages);
+        let admin = rooms.admin(jobs, ends, &people, &pages);
         let auth = rooms.auth(people, accounts, &pages);
         let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
         Ok(Self {
@@ -238,18 +240,28 @@ impl App {
     }
 }
 
-/// Runs all jobs when they are due.
-fn start_jobs(
-    clean_up: CleanUp,
-    rooms: &Rooms,
+/// What ends tenants and people.
+#[derive(Clone)]
+struct Ends {
+    departures: Arc<Departures>,
     holdings: Holdings,
-    base: &Base<'_>,
-    tasks: &Tasks,
-) -> Arc<Runner> {
+}
+
+impl Ends {
+    fn new(documents: &Arc<dyn Documents>, departures: Arc<Departures>, ledger: &Ledger) -> Self {
+        let holdings = Holdings::new(documents, Arc::clone(&departures)).with_ledger(ledger);
+        Self { departures, holdings }
+    }
+}
+
+/// Runs all jobs when they are due.
+fn start_jobs(clean_up: CleanUp, rooms: &Rooms, ends: Ends, base: &Base<'_>, tasks: &Tasks) -> Arc<Runner> {
     let clock = || Arc::clone(base.clock);
+    let Ends { departures, holdings } = ends;
     let jobs: Vec<Arc<dyn Job>> = vec![
         Arc::new(clean_up),
         Arc::new(EndTenants { tenants: Arc::clone(&rooms.tenants), holdings }),
+        Arc::new(EndUsers { departures }),
         Arc::new(CloseAudit { audit: Arc::clone(&rooms.audit) }),
         Arc::new(RotateSigningKeys { signing_keys: Arc::clone(&rooms.signing_keys) }),
         Arc::new(ForgetLocks { lockout: Arc::clone(base.lockout) }),

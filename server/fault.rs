@@ -73,6 +73,7 @@ pub enum Reason {
     TenantDeleted,
     TenantEnded,
     UserNotFound,
+    UserEnded,
 }
 
 /// What kind of failure a reason is; the door gives each kind one status.
@@ -160,7 +161,7 @@ impl Reason {
             | Self::RoleInUse
             | Self::RosterFull
             | Self::SecondFactorRequired => Kind::Precondition,
-            Self::ApiKeyEnded | Self::TenantEnded => Kind::Precondition,
+            Self::ApiKeyEnded | Self::TenantEnded | Self::UserEnded => Kind::Precondition,
             Self::WalletFull | Self::MessageTooLarge => Kind::OutOfRange,
             Self::ServerOverloaded | Self::HashingBusy | Self::LoginLocked => Kind::Exhausted,
             Self::DecisionAbandoned

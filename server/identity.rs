@@ -6,6 +6,7 @@ pub mod audit;
 pub mod caller;
 pub mod codes;
 pub mod credential;
+pub mod departures;
 pub mod directory;
 pub mod eddsa;
 pub mod hasher;

@@ -3,6 +3,7 @@
 pub mod clean_up;
 pub mod close_audit;
 pub mod end_tenants;
+pub mod end_users;
 pub mod forget_changes;
 pub mod forget_locks;
 pub mod pieces;

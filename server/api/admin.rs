@@ -21,6 +21,7 @@ use crate::api::rpc::admin_service_server::AdminService;
 use crate::api::status::from_fault;
 use crate::fault::Invalid;
 use crate::identity::audit::{Audit, note};
+use crate::identity::departures::Departures;
 use crate::identity::holdings::Holdings;
 use crate::identity::lockout::Lockout;
 use crate::identity::members::Members;
@@ -57,6 +58,8 @@ pub struct AdminApi {
     pub signing_keys: Arc<SigningKeys>,
     /// What is held on tenants.
     pub holdings: Holdings,
+    /// The end of people.
+    pub departures: Arc<Departures>,
     /// The sessions of people.
     pub sessions: Arc<Sessions>,
     /// Which tries to log in are looked at.
@@ -182,6 +185,20 @@ impl AdminService for AdminApi {
         request: Request<v1::ResumeUserRequest>,
     ) -> Result<Response<v1::ResumeUserResponse>, Status> {
         self.resume(request).await
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<v1::DeleteUserRequest>,
+    ) -> Result<Response<v1::DeleteUserResponse>, Status> {
+        self.delete(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn undelete_user(
+        &self,
+        request: Request<v1::UndeleteUserRequest>,
+    ) -> Result<Response<v1::UndeleteUserResponse>, Status> {
+        self.undelete(request.get_ref()).await.map(Response::new)
     }
 
     async fn unlock_user(

@@ -8,6 +8,7 @@ use crate::app::{Secrets, StartError};
 use crate::config::AccountsConfig;
 use crate::identity::accounts::{Accounts, Beside};
 use crate::identity::codes::Codes;
+use crate::identity::departures::{self, Departures};
 use crate::identity::hasher::Hasher;
 use crate::identity::lending::Lender;
 use crate::identity::lockout::Lockout;
@@ -29,16 +30,24 @@ pub(super) struct Base<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
 }
 
+/// The rooms of people.
+pub(super) struct Opened {
+    pub(super) people: People,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) departures: Arc<Departures>,
+}
+
 /// Builds them, and does behind the answers what people ask for.
 pub(super) fn open(
     config: &AccountsConfig,
     rooms: &Rooms,
     base: &Base<'_>,
     tasks: &Tasks,
-) -> Result<(People, Arc<Accounts>), StartError> {
+) -> Result<Opened, StartError> {
     // One for all, so that its bound is one.
     let hasher = Hasher::new(config.cost(), config.hashes_at_once())?;
-    let accounts = accounts(config, rooms, base, hasher.clone());
+    let codes = Arc::new(Codes::new(base.documents, &base.secrets.pepper, Arc::clone(base.clock)));
+    let accounts = accounts(config, rooms, base, hasher.clone(), &codes);
     tasks.spawn(Arc::clone(&accounts).run(tasks.stopping()));
     let ground = Ground {
         tokens: rooms.tokens.clone(),
@@ -52,6 +61,14 @@ pub(super) fn open(
         session_days_max: config.session_days_max.get(),
     };
     let sessions = Arc::new(Sessions::new(base.documents, &base.secrets.pepper, ground, lifetimes));
+    let ground = departures::Ground {
+        members: Arc::clone(&rooms.members),
+        sessions: Arc::clone(&sessions),
+        codes,
+        outbox: Arc::clone(base.outbox),
+        clock: Arc::clone(base.clock),
+    };
+    let departures = Arc::new(Departures::new(base.documents, ground));
     let doorway = Doorway {
         hasher,
         sessions: Arc::clone(&sessions),
@@ -67,10 +84,16 @@ pub(super) fn open(
         lender: Arc::new(Lender::new(rooms.tokens.clone())),
         members: Arc::new(Records::new(Arc::clone(base.documents))),
     };
-    Ok((people, accounts))
+    Ok(Opened { people, accounts, departures })
 }
 
-fn accounts(config: &AccountsConfig, rooms: &Rooms, base: &Base<'_>, hasher: Hasher) -> Arc<Accounts> {
+fn accounts(
+    config: &AccountsConfig,
+    rooms: &Rooms,
+    base: &Base<'_>,
+    hasher: Hasher,
+    codes: &Arc<Codes>,
+) -> Arc<Accounts> {
     let beside = Beside {
         outbox: Arc::clone(base.outbox),
         catalogue: Arc::clone(&rooms.catalogue),
@@ -80,7 +103,6 @@ fn accounts(config: &AccountsConfig, rooms: &Rooms, base: &Base<'_>, hasher: Has
         hasher,
         sign_up: config.sign_up,
     };
-    let (secret, clock) = (&base.secrets.pepper, || Arc::clone(base.clock));
-    let codes = Arc::new(Codes::new(base.documents, secret, clock()));
-    Arc::new(Accounts::new(base.documents, secret, codes, beside, clock()))
+    let (secret, clock) = (&base.secrets.pepper, Arc::clone(base.clock));
+    Arc::new(Accounts::new(base.documents, secret, Arc::clone(codes), beside, clock))
 }

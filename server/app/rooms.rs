@@ -8,13 +8,12 @@ use crate::api::auth::session::People;
 use crate::api::page::Pages;
 use crate::api::plans::PlansApi;
 use crate::api::resolve::Resolver;
-use crate::app::{Secrets, StartError};
+use crate::app::{Ends, Secrets, StartError};
 use crate::config::{AccountsConfig, Config};
 use crate::identity::accounts::Accounts;
 use crate::identity::audit::Audit;
 use crate::identity::directory::Directory;
 use crate::identity::hearing::Hearing;
-use crate::identity::holdings::Holdings;
 use crate::identity::keyring::Keyring;
 use crate::identity::keys::Keys;
 use crate::identity::last_use;
@@ -158,13 +157,7 @@ impl Rooms {
     }
 
     /// `AdminService` over them.
-    pub(super) fn admin(
-        &self,
-        jobs: Arc<Runner>,
-        holdings: Holdings,
-        people: &People,
-        pages: &Pages,
-    ) -> AdminApi {
+    pub(super) fn admin(&self, jobs: Arc<Runner>, ends: Ends, people: &People, pages: &Pages) -> AdminApi {
         AdminApi {
             tenants: Arc::clone(&self.tenants),
             jobs,
@@ -175,7 +168,8 @@ impl Rooms {
             audit: Arc::clone(&self.audit),
             resolver: Arc::clone(&self.resolver),
             signing_keys: Arc::clone(&self.signing_keys),
-            holdings,
+            holdings: ends.holdings,
+            departures: ends.departures,
             sessions: Arc::clone(&people.sessions),
             lockout: Arc::clone(&people.lockout),
         }

@@ -4,6 +4,9 @@
 //! digest before, under the installation's secret, so that an edited, missing or moved entry is found. Before an action
 //! begins, an intent is kept; after it, the entry; then the intent is deleted. An intent whose server ended half way is
 //! found by a job, which makes it an entry whose outcome nobody knows. So no action goes without its entry.
+//!
+//! What may name people, and an address that a call came from, is in the chain by a digest alone: at the end of a tenant it is
+//! erased, and the chain is as whole as before.
 
 mod chain;
 pub mod entry;
@@ -79,7 +82,7 @@ impl Audit {
     #[must_use]
     pub fn new(documents: &Arc<dyn Documents>, secret: &SecretBox<[u8; 32]>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            chain: Chain::new(documents, secret),
+            chain: Chain::new(documents, secret, Arc::clone(&clock)),
             intents: Records::new(Arc::clone(documents)),
             entries: Records::new(Arc::clone(documents)),
             clock,

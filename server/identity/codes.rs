@@ -20,6 +20,8 @@ use crate::time::{Clock, DAY, HOUR, Timestamp};
 const LENGTH: usize = 43;
 /// The index of codes by their end.
 const EXPIRY: &str = "expiry";
+/// The index of codes by whom or what they are about. No id has a `/`.
+const SUBJECT: &str = "subject";
 
 /// What a code is good for. One of another purpose is no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +105,7 @@ impl Record for Kept {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(EXPIRY, place(self.expires_at))]
+        vec![(EXPIRY, place(self.expires_at)), (SUBJECT, format!("{}/", self.subject))]
     }
 }
 
@@ -149,6 +151,11 @@ impl Codes {
     pub async fn finish(&self, meaning: &Meaning) -> Result<bool, StoreError> {
         // A code is never changed.
         self.codes.delete(&meaning.id, 1).await
+    }
+
+    /// Deletes all codes about somebody.
+    pub async fn forget(&self, subject: &str) -> Result<(), StoreError> {
+        self.codes.clear(SUBJECT, &format!("{subject}/"), |_| true).await
     }
 
     /// Deletes at most `limit` codes whose time is over; answers how many.

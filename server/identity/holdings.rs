@@ -1,29 +1,45 @@
 //! What is held on a tenant: to be exported, and to be deleted at its end.
 
+mod entries;
+mod members;
+mod spent;
+mod used;
+
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::identity::api_key::{ApiKey, OWNER};
-use crate::identity::member::{Member, TENANT, USER};
+use crate::identity::accounts::invitation::{self, Invitation};
+use crate::identity::api_key::{self, ApiKey};
+use crate::identity::departures::Departures;
+use crate::identity::holdings::entries::Entries;
+use crate::identity::holdings::members::Members;
+use crate::identity::holdings::spent::Wallet;
+use crate::identity::holdings::used::{Events, Hours};
+use crate::identity::roles::roster::Roster;
+use crate::identity::session::{self, Session};
 use crate::identity::tenant::Tenant;
-use crate::identity::user::User;
+use crate::ledger::works::Ledger;
 use crate::plans::subscription::Subscription;
 use crate::store::records::{Page, Place, Range, Record, Records};
 use crate::store::{Documents, Order, StoreError};
 
 /// How many records are read, or deleted, at once.
 const PIECE: usize = 100;
-/// What is a secret, or made of one, in any record.
-const SECRETS: [&str; 3] = ["digest", "password", "second_factor"];
+/// What is a secret, or made of one, in the record of a person.
+const OF_PEOPLE: &[&str] = &["password", "second_factor"];
+/// The same in that of a key.
+const OF_KEYS: &[&str] = &["digest"];
 
 /// One kind of what is held on tenants.
 ///
 /// # Contract
 ///
-/// An export has no secret. Removing may end anywhere, and is done again until nothing is left.
+/// An export has no secret. What is read at once has a bound. Removing may end anywhere, and is done again until nothing is
+/// left.
 #[async_trait]
 pub trait Holding: Send + Sync + fmt::Debug {
     /// What it is, for example `api_key`.
@@ -52,25 +68,46 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    /// What this room holds: the tenant itself, its subscription, its keys and its people.
+    /// What this room holds: the tenant itself, its subscription, its roles, keys and people, and what was done there.
     #[must_use]
-    pub fn new(documents: &Arc<dyn Documents>) -> Self {
+    pub fn new(documents: &Arc<dyn Documents>, departures: Arc<Departures>) -> Self {
         let kinds: Vec<Arc<dyn Holding>> = vec![
-            Arc::new(Single::<Tenant>(Records::new(Arc::clone(documents)))),
-            Arc::new(Single::<Subscription>(Records::new(Arc::clone(documents)))),
-            Arc::new(Keys(Records::new(Arc::clone(documents)))),
-            Arc::new(People {
-                members: Records::new(Arc::clone(documents)),
-                users: Records::new(Arc::clone(documents)),
+            Arc::new(Single::<Tenant> { id: str::to_owned, fate: Fate::Stays, records: of(documents) }),
+            Arc::new(Single::<Subscription> { id: str::to_owned, fate: Fate::Stays, records: of(documents) }),
+            Arc::new(Indexed::<ApiKey> {
+                index: api_key::OWNER,
+                prefix: |tenant| ApiKey::owner_prefix(Some(tenant)),
+                secrets: OF_KEYS,
+                records: of(documents),
             }),
+            // Before the members: a session leads to nobody.
+            Arc::new(Indexed::<Session> {
+                index: session::TENANT,
+                prefix: Session::prefix,
+                secrets: &[],
+                records: of(documents),
+            }),
+            Arc::new(Members::new(documents, departures)),
+            // After them: it is changed with them.
+            Arc::new(Single::<Roster> { id: Roster::id_of, fate: Fate::Ends, records: of(documents) }),
+            Arc::new(Indexed::<Invitation> {
+                index: invitation::TENANT,
+                prefix: Invitation::prefix,
+                secrets: &[],
+                records: of(documents),
+            }),
+            Arc::new(Entries(of(documents))),
         ];
         Self { kinds }
     }
 
-    /// With what another room holds.
+    /// With what the ledger holds: the wallet, the sums of usage, and the calls. All of it stays, under the tenant's id.
     #[must_use]
-    pub fn with(mut self, holding: Arc<dyn Holding>) -> Self {
-        self.kinds.push(holding);
+    pub fn with_ledger(mut self, ledger: &Ledger) -> Self {
+        self.kinds.push(Arc::new(Wallet(ledger.clone())));
+        self.kinds.push(Arc::new(Hours(ledger.clone())));
+        self.kinds.push(Arc::new(Events::counted(ledger)));
+        self.kinds.push(Arc::new(Events::refused(ledger)));
         self
     }
 
@@ -81,9 +118,22 @@ impl Holdings {
     }
 }
 
-/// The one record whose id is the tenant's. It stays, under that id.
+/// What becomes of it at the tenant's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stays, under the tenant's id.
+    Stays,
+    /// It ends.
+    Ends,
+}
+
+/// The one record whose id is made of the tenant's.
 #[derive(Debug)]
-struct Single<R>(Records<R>);
+struct Single<R> {
+    id: fn(&str) -> String,
+    fate: Fate,
+    records: Records<R>,
+}
 
 #[async_trait]
 impl<R: Record + fmt::Debug + 'static> Holding for Single<R> {
@@ -92,83 +142,56 @@ impl<R: Record + fmt::Debug + 'static> Holding for Single<R> {
     }
 
     async fn some(&self, tenant: &str, _after: Option<&Place>) -> Result<Part, StoreError> {
-        let found = self.0.get(tenant).await?;
-        let records = found.iter().map(|kept| shown(&kept.record)).collect::<Result<_, _>>()?;
+        let found = self.records.get(&(self.id)(tenant)).await?;
+        let records = found.iter().map(|kept| shown(R::KIND, &kept.record, &[])).collect::<Result<_, _>>()?;
         Ok(Part { records, next: None })
     }
 
-    async fn remove(&self, _tenant: &str) -> Result<usize, StoreError> {
-        Ok(0)
+    async fn remove(&self, tenant: &str) -> Result<usize, StoreError> {
+        let id = (self.id)(tenant);
+        if self.fate == Fate::Stays || self.records.get(&id).await?.is_none() {
+            return Ok(0);
+        }
+        self.records.remove(&id).await?;
+        Ok(1)
     }
 }
 
+/// The records that an index finds by their tenant. They end with it.
 #[derive(Debug)]
-struct Keys(Records<ApiKey>);
+struct Indexed<R> {
+    index: &'static str,
+    prefix: fn(&str) -> String,
+    secrets: &'static [&'static str],
+    records: Records<R>,
+}
 
 #[async_trait]
-impl Holding for Keys {
+impl<R: Record + fmt::Debug + 'static> Holding for Indexed<R> {
     fn kind(&self) -> &'static str {
-        ApiKey::KIND
+        R::KIND
     }
 
     async fn some(&self, tenant: &str, after: Option<&Place>) -> Result<Part, StoreError> {
-        let page = of(&self.0, OWNER, &ApiKey::owner_prefix(Some(tenant)), after).await?;
-        let records = page.records.iter().map(shown).collect::<Result<_, _>>()?;
-        Ok(Part { records, next: page.next })
+        let page = page_of(&self.records, self.index, &(self.prefix)(tenant), after).await?;
+        let shown = page.records.iter().map(|record| shown(R::KIND, record, self.secrets));
+        Ok(Part { records: shown.collect::<Result<_, _>>()?, next: page.next })
     }
 
     async fn remove(&self, tenant: &str) -> Result<usize, StoreError> {
-        let page = of(&self.0, OWNER, &ApiKey::owner_prefix(Some(tenant)), None).await?;
-        for key in &page.records {
-            delete(&self.0, &key.id).await?;
+        let page = page_of(&self.records, self.index, &(self.prefix)(tenant), None).await?;
+        for record in &page.records {
+            self.records.remove(record.id()).await?;
         }
         Ok(page.records.len())
     }
 }
 
-/// The members of a tenant, each with the person. A person ends with the last membership.
-#[derive(Debug)]
-struct People {
-    members: Records<Member>,
-    users: Records<User>,
+fn of<R: Record>(documents: &Arc<dyn Documents>) -> Records<R> {
+    Records::new(Arc::clone(documents))
 }
 
-#[async_trait]
-impl Holding for People {
-    fn kind(&self) -> &'static str {
-        Member::KIND
-    }
-
-    async fn some(&self, tenant: &str, after: Option<&Place>) -> Result<Part, StoreError> {
-        let page = of(&self.members, TENANT, &Member::prefix(tenant), after).await?;
-        let ids: Vec<_> = page.records.iter().map(|member| member.user.clone()).collect();
-        let users = self.users.get_many(&ids).await?;
-        let mut records = Vec::with_capacity(page.records.len());
-        for (member, user) in page.records.iter().zip(users) {
-            let mut record = shown(member)?;
-            if let (Value::Object(fields), Some(user)) = (&mut record, user) {
-                fields.insert(String::from("person"), shown(&user.record)?);
-            }
-            records.push(record);
-        }
-        Ok(Part { records, next: page.next })
-    }
-
-    async fn remove(&self, tenant: &str) -> Result<usize, StoreError> {
-        let page = of(&self.members, TENANT, &Member::prefix(tenant), None).await?;
-        for member in &page.records {
-            let all = of(&self.members, USER, &Member::prefix(&member.user), None).await?;
-            // The person first: a membership that is left leads back to it.
-            if all.records.iter().all(|other| other.tenant == tenant) {
-                delete(&self.users, &member.user).await?;
-            }
-            delete(&self.members, member.id()).await?;
-        }
-        Ok(page.records.len())
-    }
-}
-
-async fn of<R: Record>(
+async fn page_of<R: Record>(
     records: &Records<R>,
     index: &'static str,
     prefix: &str,
@@ -177,22 +200,13 @@ async fn of<R: Record>(
     records.page(Range { index, prefix, order: Order::Ascending, after }, PIECE).await
 }
 
-/// Deletes a record at whatever revision it is; one that changes meanwhile is left for the next round.
-async fn delete<R: Record>(records: &Records<R>, id: &str) -> Result<(), StoreError> {
-    if let Some(kept) = records.get(id).await? {
-        records.delete(id, kept.revision).await?;
-    }
-    Ok(())
-}
-
-/// A record without what is secret in it.
-fn shown<R: Record>(record: &R) -> Result<Value, StoreError> {
-    let mut value = serde_json::to_value(record)
-        .map_err(|error| StoreError::corrupt(format!("{} `{}`", R::KIND, record.id()), error))?;
+/// A record of a kind without what is secret in it.
+fn shown(kind: &str, record: &impl Serialize, secrets: &[&str]) -> Result<Value, StoreError> {
+    let value = serde_json::to_value(record);
+    let mut value =
+        value.map_err(|error| StoreError::corrupt(format!("a record of kind `{kind}`"), error))?;
     if let Value::Object(fields) = &mut value {
-        for secret in SECRETS {
-            fields.remove(secret);
-        }
+        fields.retain(|name, _| !secrets.contains(&name.as_str()));
     }
     Ok(value)
 }

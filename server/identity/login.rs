@@ -231,9 +231,11 @@ impl Logins {
         outcome
     }
 
+    /// Who has an address. A person who was deleted is nobody.
     async fn find(&self, address: Option<&Address>) -> Result<Option<User>, LoginError> {
         let Some(address) = address else { return Ok(None) };
-        Ok(self.users.get_by(ADDRESS, &address.key()).await?.map(|kept| kept.record))
+        let found = self.users.get_by(ADDRESS, &address.key()).await?.map(|kept| kept.record);
+        Ok(found.filter(|user| user.deletion.is_none()))
     }
 
     async fn enter(&self, attempt: &Attempt<'_>, found: Option<&User>) -> Result<LoggedIn, LoginError> {

@@ -17,6 +17,7 @@ use crate::identity::permission::Permissions;
 use crate::identity::roles::roster::{Move, Roster};
 use crate::identity::roles::{OWNER, Roles};
 use crate::identity::turns::Turns;
+use crate::identity::user::User;
 use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Kept, Page, Place, Range, Records};
 use crate::store::{Documents, Order, StoreError};
@@ -32,6 +33,7 @@ const OWNERS_MAX: usize = 64;
 pub struct Members {
     members: Records<Member>,
     rosters: Records<Roster>,
+    users: Records<User>,
     roles: Arc<Roles>,
     keyring: Arc<Keyring>,
     teller: Teller,
@@ -105,6 +107,7 @@ impl Members {
         Self {
             members: Records::new(Arc::clone(documents)),
             rosters: Records::new(Arc::clone(documents)),
+            users: Records::new(Arc::clone(documents)),
             roles,
             keyring,
             teller: Teller::new(documents, Arc::clone(&clock)),
@@ -158,6 +161,30 @@ impl Members {
         self.alter(by, tenant, user, &Wish::Leave).await
     }
 
+    /// Finishes the change of a tenant's members that goes on, where there is one.
+    pub(super) async fn settle(&self, tenant: &str) -> Result<(), StoreError> {
+        self.settled(tenant).await.map(|_| ())
+    }
+
+    /// Whether a tenant has another owner than that person, and keeps one: whoever wants to leave it at the same time finds
+    /// the roster changed, and looks again. A person who does not own it leaves it nothing.
+    pub(super) async fn is_owned_without(&self, tenant: &str, user: &str) -> Result<bool, MembersError> {
+        let _turn = self.turns.take(tenant).await;
+        for _ in 0..ATTEMPTS_MAX {
+            let roster = self.settled(tenant).await?;
+            if self.get(tenant, user).await?.is_none_or(|member| member.role != OWNER) {
+                return Ok(true);
+            }
+            if !self.has_other_owner(&roster.record, user).await? {
+                return Ok(false);
+            }
+            if self.rosters.replace(&roster).await? {
+                return Ok(true);
+            }
+        }
+        Err(roster_changes_all_the_time(tenant).into())
+    }
+
     async fn alter(
         &self,
         by: By<'_>,
@@ -181,20 +208,18 @@ impl Members {
                 return Ok(Changed { member: change.member(tenant), from: change.from });
             }
         }
-        Err(StoreError::unavailable(format!("the roster of `{tenant}` is changed by others all the time"))
-            .into())
+        Err(roster_changes_all_the_time(tenant).into())
     }
 
     /// The roster of a tenant, without a change that goes on.
-    async fn settled(&self, tenant: &str) -> Result<Kept<Roster>, MembersError> {
+    async fn settled(&self, tenant: &str) -> Result<Kept<Roster>, StoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.rosters.get(&Roster::id_of(tenant)).await?;
             let roster = found.unwrap_or_else(|| Kept { record: Roster::new(tenant), revision: 0 });
             let Some(change) = &roster.record.moving else { return Ok(roster) };
             self.finish(tenant, change).await?;
         }
-        Err(StoreError::unavailable(format!("members of `{tenant}` are changed by others all the time"))
-            .into())
+        Err(roster_changes_all_the_time(tenant))
     }
 
     /// Finishes the change that the roster holds; again where another one did.
@@ -241,13 +266,23 @@ impl Members {
             // A role that is gone allows nothing.
             by.may(self.permissions(roster, role).await?.unwrap_or_default(), role)?;
         }
-        if roster.loses_last_owner(change) {
+        if change.loses_owner() && !self.has_other_owner(roster, &change.user).await? {
             return Err(MembersError::LastOwner);
         }
         if change.to.as_deref() == Some(OWNER) && roster.owners.len() >= OWNERS_MAX {
             return Err(MembersError::OwnersFull);
         }
         Ok(())
+    }
+
+    /// Whether somebody else owns the tenant who was not deleted. The staff needs no owner.
+    async fn has_other_owner(&self, roster: &Roster, user: &str) -> Result<bool, StoreError> {
+        if roster.tenant.is_empty() {
+            return Ok(true);
+        }
+        let others: Vec<_> = roster.owners.iter().filter(|owner| *owner != user).cloned().collect();
+        let found = self.users.get_many(&others).await?;
+        Ok(found.iter().any(|kept| kept.as_ref().is_none_or(|kept| kept.record.deletion.is_none())))
     }
 
     /// What a role allows by the roster that was just read: what is remembered may be older.
@@ -257,6 +292,10 @@ impl Members {
             None => self.roles.permissions(&roster.tenant, role).await,
         }
     }
+}
+
+fn roster_changes_all_the_time(tenant: &str) -> StoreError {
+    StoreError::unavailable(format!("the roster of `{tenant}` is changed by others all the time"))
 }
 
 /// Notes for the audit log what a membership was and is to be.

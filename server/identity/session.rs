@@ -33,14 +33,16 @@ pub struct Session {
 
 /// The index of sessions by person, then by age.
 pub const USER: &str = "user";
+/// The index of sessions by tenant, then by age.
+pub const TENANT: &str = "tenant";
 /// The index of sessions by the moment at which they expire.
 pub const EXPIRY: &str = "expiry";
 
 impl Session {
-    /// What the values of a person's sessions in [`USER`] start with. No id has a `/`.
+    /// What the values of a person's or a tenant's sessions in [`USER`] and [`TENANT`] start with. No id has a `/`.
     #[must_use]
-    pub fn prefix(user: &str) -> String {
-        format!("{user}/")
+    pub fn prefix(owner: &str) -> String {
+        format!("{owner}/")
     }
 }
 
@@ -52,8 +54,12 @@ impl Record for Session {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        let owner = Self::prefix(&self.user);
-        vec![(USER, format!("{owner}{}", place(self.created_at))), (EXPIRY, place(self.expires_at))]
+        let age = place(self.created_at);
+        vec![
+            (USER, format!("{}{age}", Self::prefix(&self.user))),
+            (TENANT, format!("{}{age}", Self::prefix(&self.tenant))),
+            (EXPIRY, place(self.expires_at)),
+        ]
     }
 }
 

@@ -181,7 +181,7 @@ impl Sessions {
                 return Ok(opened);
             }
         }
-        Err(changed_all_the_time(&session).into())
+        Err(StoreError::unavailable(format!("session `{session}` is changed by others all the time")).into())
     }
 
     /// The sessions of a person, newest first.
@@ -211,19 +211,30 @@ impl Sessions {
     /// Suspends a person, or lets it log in again; `None`: there is no such person. Who is suspended has no session any more,
     /// on other servers too within 5 s.
     pub async fn set_suspended(&self, user: &str, is_suspended: bool) -> Result<Option<User>, StoreError> {
-        let change = self.users.update(user, |user: &mut User| {
+        let change = |user: &mut User| {
             let is_change = user.is_suspended != is_suspended;
             user.is_suspended = is_suspended;
             Ok::<_, StoreError>(if is_change { Change::Keep } else { Change::None })
-        });
-        let changed = self.teller.tell(Subject::User(user.to_owned()), change).await;
-        // Also after a failure: the change may have been kept all the same.
-        self.keyring.forget_user(user);
-        let changed = changed?;
+        };
+        let changed = self.change_standing(user, change).await?;
         if is_suspended && changed.is_some() {
             self.delete_all_of(user, None).await?;
         }
         Ok(changed)
+    }
+
+    /// Changes whether a person may log in; `None`: there is no such person. It holds from the answer on, also for sessions
+    /// that are open, on other servers too within 5 s.
+    pub(super) async fn change_standing<E: From<StoreError>>(
+        &self,
+        user: &str,
+        change: impl FnMut(&mut User) -> Result<Change, E> + Send,
+    ) -> Result<Option<User>, E> {
+        let change = self.users.update(user, change);
+        let changed = self.teller.tell(Subject::User(user.to_owned()), change).await;
+        // Also after a failure: the change may have been kept all the same.
+        self.keyring.forget_user(user);
+        changed
     }
 
     /// Lets a session of a person live on under another password, which was chosen then, and ends all others.
@@ -285,7 +296,7 @@ impl Sessions {
     }
 
     async fn end_one(&self, id: &str) -> Result<(), StoreError> {
-        let ended = self.teller.tell(Subject::Session(id.to_owned()), self.delete(id)).await;
+        let ended = self.teller.tell(Subject::Session(id.to_owned()), self.sessions.remove(id)).await;
         // Also after a failure: it may have ended all the same.
         self.keyring.forget_session(id);
         ended
@@ -296,24 +307,13 @@ impl Sessions {
         loop {
             let page = self.page(user, Order::Ascending, after.as_ref(), SESSIONS_MAX).await?;
             for session in page.records.iter().filter(|session| Some(session.id.as_str()) != except) {
-                self.delete(&session.id).await?;
+                self.sessions.remove(&session.id).await?;
             }
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(()),
             }
         }
-    }
-
-    /// Deletes a session, also while it is refreshed.
-    async fn delete(&self, id: &str) -> Result<(), StoreError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let Some(kept) = self.sessions.get(id).await? else { return Ok(()) };
-            if self.sessions.delete(id, kept.revision).await? {
-                return Ok(());
-            }
-        }
-        Err(changed_all_the_time(id))
     }
 
     async fn page(
@@ -326,8 +326,4 @@ impl Sessions {
         let prefix = Session::prefix(user);
         self.sessions.page(Range { index: USER, prefix: &prefix, order, after }, limit).await
     }
-}
-
-fn changed_all_the_time(id: &str) -> StoreError {
-    StoreError::unavailable(format!("session `{id}` is changed by others all the time"))
 }

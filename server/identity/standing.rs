@@ -33,7 +33,7 @@ impl Standing {
         }
     }
 
-    /// The caller that a session is. `None`: the person is gone, suspended or has another password now, or does not belong to
+    /// The caller that a session is. `None`: the person is gone, deleted, suspended or has another password now, or does not belong to
     /// the tenant any more; or the tenant was deleted. A role that is gone allows nothing.
     pub async fn caller(&self, session: &Session) -> Result<Option<Caller>, StoreError> {
         let membership = Member::id_of(&session.tenant, &session.user);
@@ -43,7 +43,8 @@ impl Standing {
             self.is_deleted(&session.tenant)
         )?;
         let (Some(user), Some(member)) = (user, member) else { return Ok(None) };
-        if is_deleted || user.record.is_suspended || user.record.password_at != session.password_at {
+        let is_out = user.record.is_suspended || user.record.deletion.is_some();
+        if is_deleted || is_out || user.record.password_at != session.password_at {
             return Ok(None);
         }
         let permissions = self.roles.permissions(&session.tenant, &member.record.role).await?;

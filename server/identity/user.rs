@@ -29,6 +29,22 @@ pub struct User {
     pub created_at: Timestamp,
     /// What made it: the same origin makes one user.
     pub origin: String,
+    /// Its end; `None`: it was not deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+}
+
+/// The end of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When it was deleted: from then on there is no login.
+    pub at: Timestamp,
+    /// When what is held on it ends.
+    pub ends_at: Timestamp,
+    /// Whether that has begun: the person does not come back.
+    pub has_begun: bool,
+    /// The tenant that the person is leaving meanwhile: what was begun there may not be finished. Empty: none, or the staff.
+    pub leaving: String,
 }
 
 /// A second factor: codes that change with time (RFC 6238), and some that are good once.
@@ -48,6 +64,8 @@ pub struct SecondFactor {
 pub const ADDRESS: &str = "address";
 /// The index of users by age.
 pub const AGE: &str = "age";
+/// The index of deleted users by the moment at which what is held on them ends.
+pub const END: &str = "end";
 
 impl Record for User {
     const KIND: &'static str = "user";
@@ -61,7 +79,10 @@ impl Record for User {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(AGE, format!("{:020}", self.created_at.micros().max(0)))]
+        let moment = |at: Timestamp| format!("{:020}", at.micros().max(0));
+        let mut ranges = vec![(AGE, moment(self.created_at))];
+        ranges.extend(self.deletion.as_ref().map(|deletion| (END, moment(deletion.ends_at))));
+        ranges
     }
 }
 

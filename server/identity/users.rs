@@ -82,6 +82,7 @@ impl Users {
             is_suspended: false,
             created_at: now,
             origin: new.seed.simple().to_string(),
+            deletion: None,
         };
         if self.users.insert(&user).await? == Inserted::Yes {
             return Ok(Making::Made(user));
@@ -98,6 +99,11 @@ impl Users {
     /// The person with that address, whatever its case.
     pub async fn with_address(&self, address: &Address) -> Result<Option<User>, StoreError> {
         Ok(self.users.get_by(ADDRESS, &address.key()).await?.map(|kept| kept.record))
+    }
+
+    /// The person with that address, whatever its case, unless it was deleted: then nobody is to be found there.
+    pub async fn reachable(&self, address: &Address) -> Result<Option<User>, StoreError> {
+        Ok(self.with_address(address).await?.filter(|user| user.deletion.is_none()))
     }
 
     /// Changes a person, but not the address; answers the person as it then stands, `None`: there is none.

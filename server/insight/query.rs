@@ -93,7 +93,7 @@ impl UsageQuery {
         self.check()?;
         let mut merge = Merge::new(self);
         let (start, end) = self.hours();
-        let totals = rollups.range(&self.tenant, start, end, Detail::Totals).await?;
+        let totals = rollups.range(&self.tenant, start, end, Detail::Totals, usize::MAX).await?;
         let detail = self.detail();
         if detail == Detail::Totals {
             merge.push_all(&totals)?;
@@ -103,7 +103,8 @@ impl UsageQuery {
         for hours in totals.chunks(DETAILED_HOURS_MAX) {
             let ([first, ..], [.., last]) = (hours, hours) else { continue };
             let (first, end) = (first.key.hour, last.key.hour.plus(HOUR));
-            merge.push_all(&rollups.range(&self.tenant, first, end, detail).await?)?;
+            let detailed = rollups.range(&self.tenant, first, end, detail, usize::MAX).await?;
+            merge.push_all(&detailed)?;
         }
         Ok(merge.finish())
     }

@@ -17,8 +17,9 @@ const MINUTES: NonZeroU16 = NonZeroU16::new(60).expect("sixty is above zero");
 /// Tenants that are ended in one round.
 const ROUND: usize = 100;
 
-/// Deletes the members, keys and names of deleted tenants whose grace is over. What they used and paid stays, under their
-/// ids.
+/// Deletes what is held on deleted tenants whose grace is over.
+///
+/// What they used and paid stays, under their ids, and so does the audit log, without what names people.
 #[derive(Debug)]
 pub struct EndTenants {
     /// The tenants.
@@ -34,7 +35,7 @@ impl Job for EndTenants {
     }
 
     fn description(&self) -> &'static str {
-        "Deletes members, keys and names of deleted tenants whose grace is over."
+        "Deletes members, sessions, invitations, roles, keys and names of deleted tenants whose grace is over."
     }
 
     fn schedule(&self) -> Schedule {
@@ -60,6 +61,6 @@ impl Job for EndTenants {
                 ended = ended.saturating_add(1);
             }
         }
-        Ok(format!("ended {ended} tenants, and deleted {deleted} of what was held on them"))
+        Ok(format!("ended {ended} tenants, and deleted or erased {deleted} of what was held on them"))
     }
 }

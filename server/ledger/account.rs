@@ -62,7 +62,7 @@ pub struct Account {
 }
 
 /// One grant.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message, serde::Serialize)]
 pub struct GrantAccount {
     /// Its id.
     #[prost(string, tag = "1")]

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::gate::call::{EventKey, PayloadHash};
 
 /// One call to the tenant's API. The door makes it from the contract's `UsageEvent`; its fields are within their bounds.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
 pub struct Event {
     /// The caller's id, or the server's.
     #[prost(string, tag = "1")]
@@ -72,7 +72,7 @@ pub struct Event {
 }
 
 /// What a model read and wrote.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message, serde::Serialize)]
 pub struct Tokens {
     /// All that was read.
     #[prost(int64, tag = "1")]

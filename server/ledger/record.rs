@@ -166,7 +166,7 @@ pub enum ChargeKind {
 }
 
 /// What one grant paid, holds or got back.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message, serde::Serialize)]
 pub struct GrantBurn {
     /// The grant's id.
     #[prost(string, tag = "1")]

@@ -12,7 +12,7 @@ use crate::ledger::sums::{Change, Sums};
 use crate::time::MINUTE;
 
 pub use breakdown::{Breakdown, Dimension, NAMES_MAX, NONE, OTHER, VALUES_MAX};
-pub use stored::{decode_breakdown, decode_minutes, decode_totals};
+pub use stored::{decode_breakdown, decode_breakdowns, decode_minutes, decode_totals};
 
 /// The usage of one tenant in one hour.
 #[derive(Clone, Debug, PartialEq)]

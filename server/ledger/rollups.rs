@@ -59,12 +59,13 @@ pub trait Rollups: Send + Sync + Debug {
     /// Replaces each rollup whose revision is still the given one, each on its own; answers which were, in order.
     async fn replace(&self, rollups: Vec<StoredRollup>) -> Result<Vec<bool>, StoreError>;
 
-    /// A tenant's rollups of the hours from `start` to before `end`, in order.
+    /// A tenant's rollups of the hours from `start` to before `end`, in order: the first `limit` of them.
     async fn range(
         &self,
         tenant: &str,
         start: Timestamp,
         end: Timestamp,
         detail: Detail,
+        limit: usize,
     ) -> Result<Vec<StoredRollup>, StoreError>;
 }

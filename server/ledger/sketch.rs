@@ -30,6 +30,33 @@ pub struct Sketch {
     counts: Vec<i64>,
 }
 
+/// What a sketch says to people and programs, in microseconds; `None`: there are no latencies.
+#[derive(serde::Serialize)]
+struct Summary {
+    count: i64,
+    sum_micros: i64,
+    min_micros: Option<i64>,
+    p50_micros: Option<i64>,
+    p95_micros: Option<i64>,
+    p99_micros: Option<i64>,
+    max_micros: Option<i64>,
+}
+
+impl serde::Serialize for Sketch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let summary = Summary {
+            count: self.count,
+            sum_micros: self.sum_micros,
+            min_micros: self.min(),
+            p50_micros: self.percentile(50),
+            p95_micros: self.percentile(95),
+            p99_micros: self.percentile(99),
+            max_micros: self.max(),
+        };
+        summary.serialize(serializer)
+    }
+}
+
 /// The bin of the largest 64-bit number.
 const BIN_LAST: u32 = 57 * 64 + 127;
 

@@ -8,7 +8,7 @@ use crate::ledger::wire::Wire;
 use crate::time::Timestamp;
 
 /// Sums over events. They stay at the largest number where it is not enough.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
 pub struct Sums {
     /// Events.
     #[prost(int64, tag = "1")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::mail::address::Address;
 use crate::mail::letter::Letter;
 use crate::store::records::{Kept, Range, Record, Records};
 use crate::store::{Documents, Order, StoreError};
@@ -12,6 +13,8 @@ use crate::time::{Clock, MINUTE, Timestamp};
 
 /// The index of letters by when they are due.
 const DUE: &str = "due";
+/// The index of letters by the address that they go to.
+const TO: &str = "to";
 /// How long a letter is left to whoever took it to send it: longer than any sending takes. Who ended meanwhile has it sent
 /// again by another.
 const TAKEN: i64 = 5 * MINUTE;
@@ -39,7 +42,7 @@ impl Record for Waiting {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(DUE, format!("{:020}", self.due_at.micros().max(0)))]
+        vec![(DUE, format!("{:020}", self.due_at.micros().max(0))), (TO, self.letter.to.key())]
     }
 }
 
@@ -117,6 +120,13 @@ impl Outbox {
         kept.record.due_at = due_at;
         // Where it has changed it took longer than it was left to us, and another sees to it.
         self.letters.replace(&kept).await.map(|_| ())
+    }
+
+    /// Removes all letters to an address. One that is being sent may arrive.
+    pub async fn forget(&self, address: &Address) -> Result<(), StoreError> {
+        let key = address.key();
+        // Another address may begin with it.
+        self.letters.clear(TO, &key, |waiting| waiting.letter.to.key() == key).await
     }
 
     /// Removes a letter, and its code with it.

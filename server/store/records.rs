@@ -10,6 +10,8 @@ use crate::store::{Document, Documents, Found, Inserted, Order, Replaced, Search
 
 /// How often a change is tried against a record that others change at the same time.
 const ATTEMPTS_MAX: usize = 32;
+/// How many records that are to be deleted are read at once.
+const PIECE: usize = 100;
 
 /// Something that is kept as a document.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -85,6 +87,17 @@ impl<R: Record> Records<R> {
         self.documents.delete(R::KIND, id, revision).await
     }
 
+    /// Deletes the record with that id, against whatever others change meanwhile.
+    pub async fn remove(&self, id: &str) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(kept) = self.get(id).await? else { return Ok(()) };
+            if self.delete(id, kept.revision).await? {
+                return Ok(());
+            }
+        }
+        Err(changed_all_the_time::<R>(id))
+    }
+
     /// Changes the record with that id, against whatever others change meanwhile; answers it as it then stands.
     ///
     /// `change` may be called several times, each time with what the store has then.
@@ -100,7 +113,7 @@ impl<R: Record> Records<R> {
                 return Ok(Some(kept.record));
             }
         }
-        Err(StoreError::unavailable(format!("{} `{id}` is changed by others all the time", R::KIND)).into())
+        Err(changed_all_the_time::<R>(id).into())
     }
 
     /// Deletes at most `limit` records whose value in a range index stands before that one; answers how many were there to be
@@ -113,6 +126,27 @@ impl<R: Record> Records<R> {
             self.documents.delete(R::KIND, &document.id, document.revision).await?;
         }
         Ok(old.len())
+    }
+
+    /// Deletes all records of a part of a range index that are picked, against whatever others change meanwhile.
+    pub async fn clear(
+        &self,
+        index: &'static str,
+        prefix: &str,
+        picks: impl Fn(&R) -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let range = Range { index, prefix, order: Order::Ascending, after: after.as_ref() };
+            let page = self.page(range, PIECE).await?;
+            for record in page.records.iter().filter(|record| picks(record)) {
+                self.remove(record.id()).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// A page of records in the order of a range index.
@@ -188,6 +222,10 @@ fn to_record<R: Record>(document: &Document) -> Result<Kept<R>, StoreError> {
     let record = serde_json::from_slice(&document.body)
         .map_err(|error| StoreError::corrupt(name::<R>(&document.id), error))?;
     Ok(Kept { record, revision: document.revision })
+}
+
+fn changed_all_the_time<R: Record>(id: &str) -> StoreError {
+    StoreError::unavailable(format!("{} is changed by others all the time", name::<R>(id)))
 }
 
 fn name<R: Record>(id: &str) -> String {

@@ -32,7 +32,7 @@ async fn get(rollups: &dyn Rollups, key: RollupKey) -> Option<StoredRollup> {
 
 async fn range(rollups: &dyn Rollups, tenant: &str, hours: (i64, i64), detail: Detail) -> Vec<StoredRollup> {
     let [start, end] = [hours.0, hours.1].map(|hour| Timestamp::from_micros(hour * HOUR));
-    rollups.range(tenant, start, end, detail).await.expect("an answer")
+    rollups.range(tenant, start, end, detail, usize::MAX).await.expect("an answer")
 }
 
 #[tokio::test]
@@ -98,8 +98,13 @@ async fn range_has_the_hours_of_one_tenant_in_order_from_its_start_to_before_its
             let expected: Vec<_> = expected.into_iter().map(|hour| key("a", hour)).collect();
             assert_eq!(found, expected, "{name}: {hours:?}");
         }
-        let everything = rollups.range("a", Timestamp::from_micros(i64::MIN), Timestamp::MAX, Detail::Totals);
-        assert_eq!(everything.await.unwrap().len(), 5, "{name}");
+        for (limit, expected) in [(usize::MAX, 5), (6, 5), (5, 5), (2, 2), (0, 0)] {
+            let (start, detail) = (Timestamp::from_micros(i64::MIN), Detail::Totals);
+            let first = rollups.range("a", start, Timestamp::MAX, detail, limit).await.unwrap();
+            let hours: Vec<_> = first.into_iter().map(|found| found.key).collect();
+            let all = [-1, 1, 2, 3, 5].map(|hour| key("a", hour));
+            assert_eq!(hours, all[..expected], "{name}: the first {limit}");
+        }
         assert!(range(&*rollups, "nobody", (-9, 9), Detail::Totals).await.is_empty(), "{name}");
     }
 }

@@ -132,8 +132,9 @@ impl<S: Rollups> Rollups for Flaky<S> {
         start: Timestamp,
         end: Timestamp,
         detail: Detail,
+        limit: usize,
     ) -> Result<Vec<StoredRollup>, StoreError> {
-        self.store.range(tenant, start, end, detail).await
+        self.store.range(tenant, start, end, detail, limit).await
     }
 }
 

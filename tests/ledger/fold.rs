@@ -70,8 +70,12 @@ async fn stores_that_fail_between_steps_lose_and_double_nothing() {
         assert_eq!(account.balance_micros(), (100 - 5 * ROUNDS) * CREDIT);
         assert_eq!((account.held_micros(), account.debited_micros), (0, 5 * ROUNDS * CREDIT));
 
-        let hours =
-            desk.ledger.rollups.range("acme", NOON, Timestamp::MAX, Detail::Totals).await.expect("rollups");
+        let hours = desk
+            .ledger
+            .rollups
+            .range("acme", NOON, Timestamp::MAX, Detail::Totals, usize::MAX)
+            .await
+            .expect("rollups");
         let mut sum = Sums::default();
         for hour in &hours {
             sum.add(&decode_totals(hour).expect("totals"));

@@ -21,34 +21,34 @@ use uuid::Uuid;
 use crate::door::{Door, reason};
 use crate::rooms::Rooms;
 
-const ADDRESS: &str = "ada@example.com";
-const PASSWORD: &str = "correct horse battery";
-const OTHER_PASSWORD: &str = "staple of the battery";
+pub(crate) const ADDRESS: &str = "ada@example.com";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const OTHER_PASSWORD: &str = "staple of the battery";
 
-fn secret(text: &str) -> SecretString {
+pub(crate) fn secret(text: &str) -> SecretString {
     SecretString::from(text)
 }
 
-fn ada<'a>(address: &'a str, request_id: &'a str) -> SigningUp<'a> {
+pub(crate) fn ada<'a>(address: &'a str, request_id: &'a str) -> SigningUp<'a> {
     let password = secret(PASSWORD);
     SigningUp { address, password, name: "Ada", tenant_name: "Engines", plan: "", request_id }
 }
 
-async fn all<R: Record>(rooms: &Rooms, index: &'static str) -> Vec<R> {
+pub(crate) async fn all<R: Record>(rooms: &Rooms, index: &'static str) -> Vec<R> {
     let records = Records::<R>::new(rooms.store.documents.clone());
     let range = Range { index, prefix: "", order: Order::Ascending, after: None };
     records.page(range, 1_000).await.unwrap().records
 }
 
 /// The letters that were written, oldest first.
-async fn letters(rooms: &Rooms) -> Vec<Letter> {
+pub(crate) async fn letters(rooms: &Rooms) -> Vec<Letter> {
     let mut waiting = all::<Waiting>(rooms, "due").await;
     waiting.sort_by_key(|waiting| waiting.written_at);
     waiting.into_iter().map(|waiting| waiting.letter).collect()
 }
 
 /// The codes of all letters to an address, oldest first.
-async fn codes(rooms: &Rooms, to: &str) -> Vec<String> {
+pub(crate) async fn codes(rooms: &Rooms, to: &str) -> Vec<String> {
     let letters = letters(rooms).await;
     let codes =
         letters.into_iter().filter(|letter| letter.to.as_str() == to).filter_map(|letter| {
@@ -63,17 +63,17 @@ async fn codes(rooms: &Rooms, to: &str) -> Vec<String> {
     codes.collect()
 }
 
-async fn last_code(rooms: &Rooms, to: &str) -> String {
+pub(crate) async fn last_code(rooms: &Rooms, to: &str) -> String {
     codes(rooms, to).await.pop().expect("a letter with a code")
 }
 
-async fn person(rooms: &Rooms, address: &str) -> User {
+pub(crate) async fn person(rooms: &Rooms, address: &str) -> User {
     let users = all::<User>(rooms, user::AGE).await;
     users.into_iter().find(|user| user.address.key() == address).expect("a person")
 }
 
 /// Somebody who has signed up and confirmed the address, as a caller who has logged in.
-async fn signed_up(rooms: &Rooms, address: &str) -> Caller {
+pub(crate) async fn signed_up(rooms: &Rooms, address: &str) -> Caller {
     rooms.accounts.sign_up(ada(address, "")).await.unwrap();
     rooms.accounts.sweep().await.unwrap();
     let code = last_code(rooms, address).await;
@@ -86,7 +86,7 @@ async fn signed_up(rooms: &Rooms, address: &str) -> Caller {
 }
 
 /// What an app shows at that moment for a secret in base 32.
-fn code_of(secret: &str, now: Timestamp) -> String {
+pub(crate) fn code_of(secret: &str, now: Timestamp) -> String {
     let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
     let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
     app.generate(u64::try_from(now.seconds()).unwrap()).to_string()

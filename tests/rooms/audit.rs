@@ -6,7 +6,7 @@ use tollgate::identity::audit::entry::{Actor, ActorKind, Entry, Outcome};
 use tollgate::identity::audit::note::Note;
 use tollgate::identity::audit::{Action, Audit, Broken};
 use tollgate::store::records::{Kept, Records};
-use tollgate::time::MINUTE;
+use tollgate::time::{DAY, MINUTE};
 use tollgate_client::v1;
 use tonic::Code;
 
@@ -84,6 +84,35 @@ async fn any_edit_is_found() {
         let verified = rooms.audit.verify("acme", 0).await.unwrap();
         assert_eq!((verified.entries, verified.broken), (1, Some(Broken::Changed(2))), "edit {place}");
     }
+}
+
+#[tokio::test]
+async fn entry_is_erased_only_where_its_tenant_has_ended() {
+    let rooms = Rooms::new().await;
+    fill(&rooms.audit, "acme", 4).await;
+    let kept = entry(&rooms, 2).await;
+    let mut erased = serde_json::to_value(&kept.record).unwrap();
+    for text in ["peer", "before", "after", "salt"] {
+        erased[text] = String::new().into();
+    }
+    erased["is_erased"] = true.into();
+    let record = serde_json::from_value(erased).unwrap();
+    write(&rooms, &Kept { record, revision: kept.revision }).await;
+    let found = rooms.audit.verify("acme", 0).await.unwrap();
+    assert_eq!(found.broken, Some(Broken::Changed(2)), "the tenant is there");
+    rooms.tenants.delete("acme", 1).await.unwrap();
+    assert_eq!(
+        rooms.audit.verify("acme", 0).await.unwrap().broken,
+        Some(Broken::Changed(2)),
+        "it may come back"
+    );
+    rooms.store.time.advance(DAY);
+    let found = rooms.audit.verify("acme", 0).await.unwrap();
+    assert_eq!((found.entries, found.broken), (4, None), "what is left is as it was written");
+    let mut edited = entry(&rooms, 2).await;
+    edited.record.said.actor.id = String::from("usr_2");
+    write(&rooms, &edited).await;
+    assert_eq!(rooms.audit.verify("acme", 0).await.unwrap().broken, Some(Broken::Changed(2)));
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ impl Door {
             audit: Arc::clone(&rooms.audit),
             resolver: Arc::clone(&resolver),
             signing_keys: Arc::clone(&rooms.signing_keys),
-            holdings: Holdings::new(&rooms.store.documents),
+            holdings: Holdings::new(&rooms.store.documents, Arc::clone(&rooms.departures)),
+            departures: Arc::clone(&rooms.departures),
             sessions: Arc::clone(&rooms.people.sessions),
             lockout: Arc::clone(&rooms.people.lockout),
         };

@@ -118,6 +118,7 @@ fn ada() -> User {
         is_suspended: false,
         created_at: Timestamp::EPOCH,
         origin: String::new(),
+        deletion: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod catalogue;
 mod changes;
 mod credentials;
+mod departures;
 mod door;
 mod jobs;
 mod keys;

@@ -11,6 +11,7 @@ use tollgate::identity::api_key::{ApiKey, KeyKind};
 use tollgate::identity::audit::Audit;
 use tollgate::identity::caller::{Caller, CallerKind};
 use tollgate::identity::codes::Codes;
+use tollgate::identity::departures::{self, Departures};
 use tollgate::identity::directory::Directory;
 use tollgate::identity::hasher::{Cost, Hasher};
 use tollgate::identity::hearing::Hearing;
@@ -61,6 +62,7 @@ pub(crate) struct Rooms {
     pub(crate) signing_keys: Arc<SigningKeys>,
     pub(crate) tokens: Tokens,
     pub(crate) people: People,
+    pub(crate) departures: Arc<Departures>,
     pub(crate) hearing: Hearing,
 }
 
@@ -117,6 +119,7 @@ impl Rooms {
         let accounts = accounts(&documents, &catalogue, &tenants, &members, &roles, &clock);
         let (ring, tenant_entries) = (Arc::clone(&keyring), Arc::clone(&directory));
         let people = people(&documents, &secret, &tokens, &roles, &keyring, &clock);
+        let departures = end_of_people(&documents, &secret, &members, &people, &clock);
         let (ring_of_roles, signing) = (Arc::clone(&roles), Arc::clone(&signing_keys));
         let hearing = Hearing::new(&documents, ring, tenant_entries, ring_of_roles, signing, clock);
         Self {
@@ -136,6 +139,7 @@ impl Rooms {
             signing_keys,
             tokens,
             people,
+            departures,
             hearing,
         }
     }
@@ -238,6 +242,24 @@ fn people(
         lender: Arc::new(Lender::new(tokens.clone())),
         members: Arc::new(Records::new(Arc::clone(documents))),
     }
+}
+
+/// The end of people.
+fn end_of_people(
+    documents: &Arc<dyn Documents>,
+    secret: &SecretBox<[u8; 32]>,
+    members: &Arc<Members>,
+    people: &People,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Departures> {
+    let ground = departures::Ground {
+        members: Arc::clone(members),
+        sessions: Arc::clone(&people.sessions),
+        codes: Arc::new(Codes::new(documents, secret, Arc::clone(clock))),
+        outbox: Arc::new(Outbox::new(documents, Arc::clone(clock))),
+        clock: Arc::clone(clock),
+    };
+    Arc::new(Departures::new(documents, ground))
 }
 
 /// What tokens have in common here.

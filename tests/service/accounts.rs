@@ -1,6 +1,7 @@
 //! Who may enter, and what each may do there, over the port of a real server.
 
 mod command;
+mod exports;
 mod flood;
 mod keys;
 mod logins;

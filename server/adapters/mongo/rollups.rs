@@ -86,6 +86,7 @@ impl Rollups for MongoRollups {
         start: Timestamp,
         end: Timestamp,
         detail: Detail,
+        limit: usize,
     ) -> Result<Vec<StoredRollup>, StoreError> {
         let hours = doc! { "_id": { "$gte": id(tenant, start), "$lt": id(tenant, end) } };
         let mut wanted = doc! { REVISION: 1, POSITIONS: 1, TOTALS: 1 };
@@ -94,16 +95,13 @@ impl Rollups for MongoRollups {
             Detail::Minutes => wanted.insert(MINUTES, 1),
             Detail::Dimensions => wanted.insert(DIMENSIONS, 1),
         };
-        let find = self.collection.find(hours).projection(wanted).sort(doc! { "_id": 1 });
-        let mut rollups = Vec::new();
-        for kept in self.store.collect(find).await? {
-            let rollup = to_rollup(kept)?;
-            // The ids of a tenant whose name goes on with a bar stand among them.
-            if *rollup.key.tenant == *tenant {
-                rollups.push(rollup);
-            }
+        let mut find = self.collection.find(hours).projection(wanted).sort(doc! { "_id": 1 });
+        // No limit is 0 there. No id of a tenant has a bar, so that no other tenant's hours stand among these.
+        if let Some(limit) = i64::try_from(limit).ok().filter(|limit| *limit > 0) {
+            find = find.limit(limit);
         }
-        Ok(rollups)
+        let kept = self.store.collect(find).await?.into_iter().take(limit);
+        kept.map(to_rollup).collect()
     }
 }
 

@@ -73,8 +73,9 @@ impl Rollups for SqliteRollups {
         start: Timestamp,
         end: Timestamp,
         detail: Detail,
+        limit: usize,
     ) -> Result<Vec<StoredRollup>, StoreError> {
-        let tenant = Arc::<str>::from(tenant);
+        let (tenant, limit) = (Arc::<str>::from(tenant), i64::try_from(limit).unwrap_or(i64::MAX));
         let sql = match detail {
             Detail::Totals => TOTALS,
             Detail::Minutes => MINUTES,
@@ -83,7 +84,7 @@ impl Rollups for SqliteRollups {
         self.database
             .read(move |db| {
                 let mut statement = db.prepare_cached(sql)?;
-                let bounds = params![tenant, start.micros(), end.micros()];
+                let bounds = params![tenant, start.micros(), end.micros(), limit];
                 let found = statement.query_map(bounds, |row| to_rollup(&tenant, row))?;
                 found.collect()
             })
@@ -97,15 +98,15 @@ fn get(statement: &mut CachedStatement<'_>, key: &RollupKey) -> rusqlite::Result
 
 const TOTALS: &str = "
     SELECT hour, revision, positions, totals, x'', x'' FROM rollups
-    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour LIMIT ?";
 const MINUTES: &str = "
     SELECT hour, revision, positions, totals, minutes, x''
     FROM rollups CROSS JOIN rollup_details ON place = details
-    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour LIMIT ?";
 const DIMENSIONS: &str = "
     SELECT hour, revision, positions, totals, x'', dimensions
     FROM rollups CROSS JOIN rollup_details ON place = details
-    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour";
+    WHERE tenant = ? AND hour >= ? AND hour < ? ORDER BY hour LIMIT ?";
 
 fn replace(db: &Connection, rollup: &StoredRollup) -> rusqlite::Result<bool> {
     if rollup.revision == 0 {

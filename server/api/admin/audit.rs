@@ -100,5 +100,6 @@ fn message(entry: Entry) -> v1::AuditEntry {
         after: said.after,
         previous_digest: entry.previous,
         digest: entry.digest,
+        is_erased: entry.is_erased,
     }
 }

@@ -23,7 +23,7 @@ impl AdminApi {
         let asked = request.get_ref();
         let (user, role) = (required("user_id", &asked.user_id)?, required("role", &asked.role)?);
         let known = self.users.get(user).await.map_err(|error| from_fault(&error))?;
-        if known.is_none() {
+        if known.is_none_or(|known| known.record.deletion.is_some()) {
             return Err(from_fault(&MembersError::NotFound(user.to_owned())));
         }
         let member = self.members.join(By::Caller(caller), STAFF, user, role).await;

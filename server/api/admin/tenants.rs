@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::records::Place;
 
 /// How long a deletion can be taken back where nobody says it. Whoever stole an owner's session cannot make it shorter.
-const GRACE_DAYS: i32 = 30;
+pub(super) const GRACE_DAYS: i32 = 30;
 const QUERY_BYTES_MAX: usize = 128;
 
 /// The lines of an export.
@@ -71,8 +71,7 @@ impl AdminApi {
         if days < GRACE_DAYS {
             caller.require(Permission::TenantsWrite).map_err(|error| from_fault(&error))?;
         }
-        let days = u32::try_from(days)
-            .map_err(|_| from_fault(&Invalid::field("grace_days", format!("{days} is below zero"))))?;
+        let days = grace(days)?;
         let entry = self.resolver.tenant(caller, &request.tenant_id).await;
         let entry = entry.map_err(|error| from_fault(&error))?;
         let tenant = self.tenants.delete(&entry.id, days).await.map_err(|error| from_fault(&error))?;
@@ -98,6 +97,12 @@ impl AdminApi {
         });
         Ok(Box::pin(lines))
     }
+}
+
+/// The days of a grace.
+pub(super) fn grace(days: i32) -> Result<u32, Status> {
+    let below = |_| from_fault(&Invalid::field("grace_days", format!("{days} is below zero")));
+    u32::try_from(days).map_err(below)
 }
 
 /// How far an export is. One part is in memory at a time.

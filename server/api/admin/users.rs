@@ -4,6 +4,7 @@ use tollgate_client::v1;
 use tonic::{Request, Response, Status};
 
 use crate::api::admin::AdminApi;
+use crate::api::admin::tenants::{GRACE_DAYS, grace};
 use crate::api::auth::roles::required;
 use crate::api::convert::time::to_message;
 use crate::api::layers::auth::caller;
@@ -81,6 +82,25 @@ impl AdminApi {
         Ok(Response::new(v1::ResumeUserResponse { user: Some(user) }))
     }
 
+    pub(super) async fn delete(
+        &self,
+        request: &v1::DeleteUserRequest,
+    ) -> Result<v1::DeleteUserResponse, Status> {
+        let id = required("user_id", &request.user_id)?;
+        let days = grace(request.grace_days.unwrap_or(GRACE_DAYS))?;
+        let user = self.departures.delete(id, days).await.map_err(|error| from_fault(&error))?;
+        Ok(v1::DeleteUserResponse { user: Some(message(user)) })
+    }
+
+    pub(super) async fn undelete(
+        &self,
+        request: &v1::UndeleteUserRequest,
+    ) -> Result<v1::UndeleteUserResponse, Status> {
+        let id = required("user_id", &request.user_id)?;
+        let user = self.departures.undelete(id).await.map_err(|error| from_fault(&error))?;
+        Ok(v1::UndeleteUserResponse { user: Some(message(user)) })
+    }
+
     pub(super) async fn unlock(
         &self,
         request: Request<v1::UnlockUserRequest>,
@@ -118,5 +138,7 @@ fn message(user: User) -> v1::User {
         is_suspended: user.is_suspended,
         has_second_factor,
         create_time: Some(to_message(user.created_at)),
+        delete_time: user.deletion.as_ref().map(|deletion| to_message(deletion.at)),
+        end_time: user.deletion.map(|deletion| to_message(deletion.ends_at)),
     }
 }

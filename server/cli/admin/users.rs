@@ -32,6 +32,19 @@ pub(super) enum UsersCommand {
         /// The person's id.
         user: String,
     },
+    /// End a person. It can be taken back until the grace is over.
+    Delete {
+        /// The person's id, or the address of their mail.
+        user: String,
+        /// How many days it can be taken back [default: 30].
+        #[arg(long)]
+        grace_days: Option<i32>,
+    },
+    /// Take a deletion back.
+    Undelete {
+        /// The person's id, or the address of their mail.
+        user: String,
+    },
     /// Let a person try again at once who had too many wrong passwords.
     Unlock {
         /// The person's id.
@@ -51,6 +64,14 @@ pub(super) async fn run(client: &Client, command: UsersCommand, format: Format) 
         UsersCommand::Resume { user } => {
             admin.resume_user(v1::ResumeUserRequest { user_id: user }).await?.into_inner().user
         }
+        UsersCommand::Delete { user, grace_days } => {
+            let user_id = id_of(client, user).await?;
+            admin.delete_user(v1::DeleteUserRequest { user_id, grace_days }).await?.into_inner().user
+        }
+        UsersCommand::Undelete { user } => {
+            let user_id = id_of(client, user).await?;
+            admin.undelete_user(v1::UndeleteUserRequest { user_id }).await?.into_inner().user
+        }
         UsersCommand::Unlock { user } => {
             admin.unlock_user(v1::UnlockUserRequest { user_id: user.clone() }).await?;
             admin.get_user(whom(user)).await?.into_inner().user
@@ -66,6 +87,15 @@ fn whom(user: String) -> v1::GetUserRequest {
     } else {
         v1::GetUserRequest { user_id: user, ..Default::default() }
     }
+}
+
+/// The id of a person, who may be named by an address.
+async fn id_of(client: &Client, user: String) -> Result<String, AdminError> {
+    if !user.contains('@') {
+        return Ok(user);
+    }
+    let found = client.admin().get_user(whom(user)).await?.into_inner().user;
+    Ok(found.unwrap_or_default().id)
 }
 
 async fn list(client: &Client, limit: usize, format: Format) -> Result<(), AdminError> {
@@ -84,14 +114,19 @@ async fn list(client: &Client, limit: usize, format: Format) -> Result<(), Admin
 }
 
 fn rows(users: impl IntoIterator<Item = v1::User>) -> Rows {
-    let mut rows = Rows::new(&["user", "address", "name", "state", "second factor", "confirmed", "created"]);
+    let mut rows =
+        Rows::new(&["user", "address", "name", "state", "second factor", "confirmed", "created", "ends"]);
     for user in users {
-        let state = if user.is_suspended { "suspended" } else { "active" };
+        let state = match (user.delete_time, user.is_suspended) {
+            (Some(_), _) => "deleted",
+            (None, true) => "suspended",
+            (None, false) => "active",
+        };
         let second_factor = if user.has_second_factor { "on" } else { "off" };
-        let (confirmed, created) = (moment(user.confirm_time), moment(user.create_time));
+        let moments = [user.confirm_time, user.create_time, user.end_time].map(moment);
         let told = [state, second_factor].map(str::to_owned);
         let row = [user.id, user.address, user.name].into_iter().chain(told);
-        rows.push(row.chain([confirmed, created]));
+        rows.push(row.chain(moments));
     }
     rows
 }

@@ -20,7 +20,8 @@ impl Accounts {
     pub async fn confirm(&self, code: &str, password: &SecretString) -> Result<(), AccountsError> {
         let meaning = self.codes.look(Purpose::ConfirmAddress, code).await?;
         let meaning = meaning.ok_or(AccountsError::CodeInvalid)?;
-        let user = self.users.get(&meaning.subject).await?.ok_or(AccountsError::CodeInvalid)?;
+        let user = self.users.get(&meaning.subject).await?.filter(|user| user.deletion.is_none());
+        let user = user.ok_or(AccountsError::CodeInvalid)?;
         if !self.is_password_of(&user, password).await? {
             return Err(AccountsError::PasswordWrong);
         }
@@ -52,7 +53,7 @@ impl Accounts {
         errand: &Errand,
         address: &Address,
     ) -> Result<(), AccountsError> {
-        let waiting = self.users.with_address(address).await?.filter(|user| user.confirmed_at.is_none());
+        let waiting = self.users.reachable(address).await?.filter(|user| user.confirmed_at.is_none());
         let Some(user) = waiting else { return Ok(()) };
         if self.may_write(errand).await? { self.confirmation(errand, &user).await } else { Ok(()) }
     }
@@ -80,14 +81,18 @@ impl Accounts {
         stamp: &str,
         address: &Address,
     ) -> Result<(), AccountsError> {
-        let still = self.users.get(id).await?.filter(|user| self.stamp(user) == stamp);
+        let still = self.users.get(id).await?;
+        let still = still.filter(|user| self.stamp(user) == stamp && user.deletion.is_none());
         let Some(user) = still else { return Ok(()) };
         if !self.may_write(errand).await? {
             return Ok(());
         }
         let other = self.users.with_address(address).await?.filter(|other| other.id != user.id);
-        if let Some(other) = other {
-            return Ok(self.tell(&errand.letter(), &other, Subject::AccountExists).await?);
+        match other {
+            // Nobody is to be found there, and the address is not free either.
+            Some(other) if other.deletion.is_some() => return Ok(()),
+            Some(other) => return Ok(self.tell(&errand.letter(), &other, Subject::AccountExists).await?),
+            None => {}
         }
         // A digest has no `/`.
         let detail = format!("{stamp}/{}", address.as_str());
@@ -104,7 +109,8 @@ impl Accounts {
         let (stamp, text) = meaning.detail.split_once('/').ok_or(AccountsError::CodeInvalid)?;
         let address = address(text)?;
         // The stamp changes with the address: of two who use the code at once, the second finds another one.
-        let moved = self.users.move_to(&meaning.subject, &address, |user| self.stamp(user) == stamp);
+        let still = |user: &User| self.stamp(user) == stamp && user.deletion.is_none();
+        let moved = self.users.move_to(&meaning.subject, &address, still);
         let from = match moved.await? {
             Moving::Moved { from } => from,
             Moving::AddressTaken => return Err(AccountsError::AddressTaken),

@@ -45,6 +45,8 @@ pub const OPEN: &str = "open";
 pub const TENANT: &str = "tenant";
 /// The index of open invitations by tenant, then by age.
 pub const WAITING: &str = "waiting";
+/// The index of invitations by who is invited.
+pub const ADDRESS: &str = "address";
 /// The index of invitations by their end.
 pub const EXPIRY: &str = "expiry";
 
@@ -84,7 +86,8 @@ impl Record for Invitation {
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
         let of_tenant = format!("{}{:020}", Self::prefix(&self.tenant), self.created_at.micros().max(0));
-        let mut ranges = vec![(EXPIRY, format!("{:020}", self.expires_at.micros().max(0)))];
+        let mut ranges =
+            vec![(EXPIRY, format!("{:020}", self.expires_at.micros().max(0))), (ADDRESS, self.address.key())];
         if self.state == InvitationState::Open {
             ranges.push((WAITING, of_tenant.clone()));
         }

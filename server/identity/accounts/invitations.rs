@@ -171,6 +171,10 @@ impl Accounts {
         if invitation.by.is_empty() {
             return Ok(());
         }
+        let by = self.users.get(&invitation.by).await?;
+        if by.is_some_and(|user| user.deletion.is_some()) {
+            return Err(AccountsError::CodeInvalid);
+        }
         let (tenant, roles) = (invitation.tenant.as_str(), &self.beside.roles);
         let granted = roles.permissions(tenant, &invitation.role).await?;
         let granted = granted.ok_or_else(|| MembersError::RoleNotFound(invitation.role.clone()))?;
@@ -223,6 +227,10 @@ impl Accounts {
 
     /// The owner of the account with the invited address.
     async fn known(&self, user: User, guest: &Guest<'_>) -> Result<User, AccountsError> {
+        // The invitation is good again when the account has ended.
+        if user.deletion.is_some() {
+            return Err(AccountsError::CodeInvalid);
+        }
         if guest.user != Some(user.id.as_str()) {
             let password = guest.password.as_ref().ok_or(AccountsError::AccountExists)?;
             if !self.is_password_of(&user, password).await? {
@@ -231,9 +239,12 @@ impl Accounts {
         }
         let now = self.clock.now();
         let confirmed = self.users.update(&user.id, |user: &mut User| {
+            if user.deletion.is_some() {
+                return Err(AccountsError::CodeInvalid);
+            }
             let was_confirmed = user.confirmed_at.is_some();
             user.confirmed_at.get_or_insert(now);
-            Ok::<_, StoreError>(if was_confirmed { Change::None } else { Change::Keep })
+            Ok(if was_confirmed { Change::None } else { Change::Keep })
         });
         confirmed.await?.ok_or(AccountsError::CodeInvalid)
     }

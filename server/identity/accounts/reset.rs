@@ -23,7 +23,7 @@ impl Accounts {
     }
 
     pub(super) async fn send_reset(&self, errand: &Errand, address: &Address) -> Result<(), AccountsError> {
-        let Some(user) = self.users.with_address(address).await? else { return Ok(()) };
+        let Some(user) = self.users.reachable(address).await? else { return Ok(()) };
         if !self.may_write(errand).await? {
             return Ok(());
         }
@@ -38,7 +38,8 @@ impl Accounts {
     pub async fn reset(&self, code: &str, new: &SecretString) -> Result<User, AccountsError> {
         let meaning = self.codes.look(Purpose::ResetPassword, code).await?;
         let meaning = meaning.ok_or(AccountsError::CodeInvalid)?;
-        let user = self.users.get(&meaning.subject).await?.filter(|user| self.stamp(user) == meaning.detail);
+        let user = self.users.get(&meaning.subject).await?;
+        let user = user.filter(|user| self.stamp(user) == meaning.detail && user.deletion.is_none());
         let user = user.ok_or(AccountsError::CodeInvalid)?;
         let password = Password::choose(new, &[user.address.as_str(), &user.name])?;
         let password = self.beside.hasher.hash(password).await?;
@@ -48,7 +49,7 @@ impl Accounts {
         }
         let now = self.clock.now();
         let changed = self.users.update(&user.id, |user: &mut User| {
-            if self.stamp(user) != meaning.detail {
+            if self.stamp(user) != meaning.detail || user.deletion.is_some() {
                 return Err(AccountsError::CodeInvalid);
             }
             user.password.clone_from(&password);

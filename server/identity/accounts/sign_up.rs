@@ -129,9 +129,10 @@ impl Accounts {
         self.confirmation(errand, &user).await
     }
 
-    /// Tells whoever has an address that somebody wanted to sign up with it. Who has never confirmed it is sent the code.
+    /// Tells whoever has an address that somebody wanted to sign up with it. Who has never confirmed it is sent the code. Who
+    /// was deleted is told nothing: the address is free when the account has ended.
     async fn tell_owner(&self, errand: &Errand, address: &Address) -> Result<(), AccountsError> {
-        let Some(user) = self.users.with_address(address).await? else { return Ok(()) };
+        let Some(user) = self.users.reachable(address).await? else { return Ok(()) };
         if !self.may_write(errand).await? {
             return Ok(());
         }

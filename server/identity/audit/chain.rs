@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::audit::entry::{CHAIN, Draft, Entry};
 use crate::identity::seal::Seal;
+use crate::identity::tenant::Tenant;
 use crate::identity::turns::Turns;
 use crate::store::records::{Change, Place, Range, Record, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
+use crate::time::Clock;
 
 /// How many entries of other servers one that is appended may meet.
 const COLLISIONS_MAX: usize = 256;
@@ -22,8 +24,10 @@ const PAGE: usize = 1_000;
 pub(super) struct Chain {
     entries: Records<Entry>,
     heads: Records<Head>,
+    tenants: Records<Tenant>,
     seal: Seal,
     turns: Turns,
+    clock: Arc<dyn Clock>,
 }
 
 /// How far a chain goes at least: so entries that are missing at its end are found too. It follows behind the entries.
@@ -63,12 +67,18 @@ pub enum Broken {
 }
 
 impl Chain {
-    pub(super) fn new(documents: &Arc<dyn Documents>, secret: &SecretBox<[u8; 32]>) -> Self {
+    pub(super) fn new(
+        documents: &Arc<dyn Documents>,
+        secret: &SecretBox<[u8; 32]>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             entries: Records::new(Arc::clone(documents)),
             heads: Records::new(Arc::clone(documents)),
+            tenants: Records::new(Arc::clone(documents)),
             seal: Seal::new(secret, "audit"),
             turns: Turns::new(),
+            clock,
         }
     }
 
@@ -89,6 +99,7 @@ impl Chain {
     /// Looks at entries from the one with number `first`.
     pub(super) async fn verify(&self, scope: &str, first: u64) -> Result<Verified, StoreError> {
         let first = first.max(1);
+        let may_be_erased = self.has_ended(scope).await?;
         let (head, _) = self.head(scope).await?;
         let mut previous = match first.checked_sub(1) {
             None | Some(0) => String::new(),
@@ -110,7 +121,8 @@ impl Chain {
             let range = Range { index: CHAIN, prefix: &prefix, order: Order::Ascending, after: Some(&from) };
             let page = self.entries.page(range, PAGE).await?;
             for entry in page.records {
-                if let Some(broken) = self.look(&entry, scope, expected, &previous) {
+                let is_allowed = may_be_erased || !entry.is_erased;
+                if let Some(broken) = self.look(&entry, scope, expected, &previous, is_allowed) {
                     let entries = expected.saturating_sub(first);
                     return Ok(Verified { entries, broken: Some(broken), next: None });
                 }
@@ -123,13 +135,30 @@ impl Chain {
         Ok(Verified { entries: expected.saturating_sub(first), broken, next: None })
     }
 
-    fn look(&self, entry: &Entry, scope: &str, expected: u64, previous: &str) -> Option<Broken> {
-        let is_as_written = entry.said.scope == scope && entry.is_whole(&self.seal);
+    fn look(
+        &self,
+        entry: &Entry,
+        scope: &str,
+        expected: u64,
+        previous: &str,
+        is_allowed: bool,
+    ) -> Option<Broken> {
+        let is_as_written = is_allowed && entry.said.scope == scope && entry.is_whole(&self.seal);
         match entry.number {
             number if number > expected && is_as_written => Some(Broken::Missing(expected)),
             number if number == expected && is_as_written && entry.previous == previous => None,
             _ => Some(Broken::Changed(expected)),
         }
+    }
+
+    /// Whether entries of a chain may be erased: its tenant was deleted, and the grace is over.
+    async fn has_ended(&self, scope: &str) -> Result<bool, StoreError> {
+        if scope.is_empty() {
+            return Ok(false);
+        }
+        let found = self.tenants.get(scope).await?;
+        let ends_at = found.and_then(|kept| kept.record.deletion).map(|deletion| deletion.ends_at);
+        Ok(ends_at.is_some_and(|ends_at| ends_at <= self.clock.now()))
     }
 
     /// The number and digest of the last entry of a chain.

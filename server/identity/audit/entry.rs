@@ -9,6 +9,8 @@ use crate::time::Timestamp;
 
 /// The index of entries by chain, then by number.
 pub const CHAIN: &str = "chain";
+/// The index of entries that have all that was said, by chain, then by number.
+pub const FULL: &str = "full";
 
 /// An entry in a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,13 @@ pub struct Entry {
     /// What it says.
     #[serde(flatten)]
     pub said: Draft,
+    /// Makes that digest another one in each entry, so that nobody finds out by trying what was erased. It is erased too.
+    salt: String,
+    /// The digest of what can be erased: where it came from, what the target was before, and what it was after.
+    details: String,
+    /// Whether that was erased, at the end of its tenant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_erased: bool,
     /// The digest of the entry before; empty for the first.
     pub previous: String,
     /// The digest of this one.
@@ -117,14 +126,32 @@ impl Entry {
     /// The next entry of a chain.
     pub(super) fn new(seal: &Seal, number: u64, previous: String, said: Draft) -> Self {
         let id = Self::id_of(&said.scope, number);
-        let digest = digest(seal, number, &previous, &said);
-        Self { id, number, said, previous, digest }
+        let salt = to_hex(&rand::random::<[u8; 16]>());
+        let details = details(seal, &salt, &said);
+        let digest = digest(seal, number, &previous, &said, &details);
+        Self { id, number, said, salt, details, is_erased: false, previous, digest }
     }
 
-    /// Whether it is as it was written.
+    /// Whether it is as it was written, or what is left of it.
     pub(super) fn is_whole(&self, seal: &Seal) -> bool {
-        self.digest == digest(seal, self.number, &self.previous, &self.said)
+        let is_said = if self.is_erased {
+            [&self.said.peer, &self.said.before, &self.said.after, &self.salt]
+                .iter()
+                .all(|text| text.is_empty())
+        } else {
+            self.details == details(seal, &self.salt, &self.said)
+        };
+        is_said
+            && self.digest == digest(seal, self.number, &self.previous, &self.said, &self.details)
             && self.id == Self::id_of(&self.said.scope, self.number)
+    }
+
+    /// Erases all but who did what to what, and when: those are ids. The chain is as whole as it was.
+    pub(in crate::identity) fn erase(&mut self) {
+        for text in [&mut self.said.peer, &mut self.said.before, &mut self.said.after, &mut self.salt] {
+            text.clear();
+        }
+        self.is_erased = true;
     }
 
     /// The id of an entry: two that are written at once collide, and the second takes the next number.
@@ -148,15 +175,23 @@ impl Record for Entry {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(CHAIN, self.id.clone())]
+        let mut ranges = vec![(CHAIN, self.id.clone())];
+        if !self.is_erased {
+            ranges.push((FULL, self.id.clone()));
+        }
+        ranges
     }
 }
 
-/// Each part with its length, so that no two entries have the same text.
-fn digest(seal: &Seal, number: u64, previous: &str, said: &Draft) -> String {
+fn details(seal: &Seal, salt: &str, said: &Draft) -> String {
+    sealed(seal, &["details", salt, &said.peer, &said.before, &said.after])
+}
+
+fn digest(seal: &Seal, number: u64, previous: &str, said: &Draft, details: &str) -> String {
     let (kind, outcome) = (format!("{:?}", said.actor.kind), format!("{:?}", said.outcome));
     let (number, at) = (number.to_string(), said.at.micros().to_string());
     let parts = [
+        "entry",
         previous,
         &number,
         &said.scope,
@@ -166,11 +201,14 @@ fn digest(seal: &Seal, number: u64, previous: &str, said: &Draft) -> String {
         &said.actor.id,
         &said.method,
         &said.target,
-        &said.peer,
         &outcome,
-        &said.before,
-        &said.after,
+        details,
     ];
+    sealed(seal, &parts)
+}
+
+/// Each part with its length, so that no two lists of parts have the same text.
+fn sealed(seal: &Seal, parts: &[&str]) -> String {
     let mut text = Vec::new();
     for part in parts {
         text.extend_from_slice(&part.len().to_le_bytes());

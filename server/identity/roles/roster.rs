@@ -69,13 +69,6 @@ impl Roster {
         format!("of/{tenant}")
     }
 
-    /// Whether the tenant would be without an owner after that change.
-    #[must_use]
-    pub fn loses_last_owner(&self, change: &Move) -> bool {
-        let leaves = change.from.as_deref() == Some(OWNER) && change.to.as_deref() != Some(OWNER);
-        leaves && !self.tenant.is_empty() && !self.owners.iter().any(|owner| *owner != change.user)
-    }
-
     /// Counts the change that goes on, after the membership has it.
     pub fn settle(&mut self) {
         let Some(Move { user, from, to, .. }) = self.moving.take() else { return };
@@ -93,6 +86,12 @@ impl Roster {
 }
 
 impl Move {
+    /// Whether an owner is none any more after the change.
+    #[must_use]
+    pub fn loses_owner(&self) -> bool {
+        self.from.as_deref() == Some(OWNER) && self.to.as_deref() != Some(OWNER)
+    }
+
     /// The membership after the change; `None`: it has ended.
     #[must_use]
     pub fn member(&self, tenant: &str) -> Option<Member> {

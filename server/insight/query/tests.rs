@@ -32,8 +32,10 @@ impl Rollups for Hours {
         start: Timestamp,
         end: Timestamp,
         detail: Detail,
+        limit: usize,
     ) -> Result<Vec<StoredRollup>, StoreError> {
-        let mut found: Vec<_> = self.0.range(start..end).map(|(_, rollup)| rollup.clone()).collect();
+        let mut found: Vec<_> =
+            self.0.range(start..end).map(|(_, rollup)| rollup.clone()).take(limit).collect();
         for rollup in &mut found {
             if detail != Detail::Minutes {
                 rollup.minutes.clear();

@@ -142,6 +142,23 @@ pub fn decode_breakdown(stored: &StoredRollup, dimension: &Dimension) -> Result<
     Ok(Breakdown::all_under(value, &decode_totals(stored)?))
 }
 
+/// The sums of the hour by the values of each dimension that any event had.
+pub fn decode_breakdowns(stored: &StoredRollup) -> Result<Vec<(Dimension, Breakdown)>, StoreError> {
+    let kept = StoredBreakdowns::decode(stored.dimensions.as_slice()).map_err(|e| corrupt(stored, e))?;
+    let known = |each: &StoredBreakdown| match each.dimension {
+        CUSTOM => Some(Dimension::Custom(each.name.clone())),
+        other => FIELDS.into_iter().find(|field| number(field) == other),
+    };
+    let mut all = Vec::with_capacity(kept.breakdowns.len());
+    for each in kept.breakdowns {
+        let dimension = known(&each);
+        let dimension =
+            dimension.ok_or_else(|| corrupt(stored, format!("dimension {} is not known", each.dimension)))?;
+        all.push((dimension, decode_values(stored, &each.values)?));
+    }
+    Ok(all)
+}
+
 fn decode_values(stored: &StoredRollup, values: &[u8]) -> Result<Breakdown, StoreError> {
     let breakdown = Breakdown::decode(values).map_err(|e| corrupt(stored, e))?;
     if breakdown.values.values().all(|sums| sums.is_sound()) { Ok(breakdown) } else { Err(unsound(stored)) }

@@ -109,6 +109,25 @@ async fn people_and_the_audit_log_are_looked_after_from_the_command_line() {
         assert_eq!(town.log_in("bob").await.is_ok(), state == "active");
     }
 
+    for (what, whom, state) in [
+        ("delete", address("bob"), "deleted"),
+        ("undelete", bob.id.clone(), "active"),
+        ("delete", bob.id.clone(), "deleted"),
+        ("undelete", address("BOB"), "active"),
+    ] {
+        let changed = json(server, &["users", what, &whom]).await;
+        assert_eq!(changed[0]["state"].as_str(), Some(state), "{what} {whom}");
+        assert_eq!(changed[0]["ends"].as_str().unwrap().is_empty(), state == "active");
+        assert_eq!(town.log_in("bob").await.is_ok(), state == "active");
+    }
+    let owner = admin(server, &["users", "delete", &address("ada")]).await;
+    assert!(
+        !owner.status.success() && String::from_utf8_lossy(&owner.stderr).contains("`acme`"),
+        "{owner:?}"
+    );
+    let nobody = admin(server, &["users", "delete", &address("nobody")]).await;
+    assert!(!nobody.status.success(), "{nobody:?}");
+
     let changed = json(server, &["members", "role", TENANT, &bob.id, "viewer"]).await;
     assert_eq!(changed[0]["role"].as_str(), Some("viewer"));
     assert_eq!(names(&json(server, &["members", "list", TENANT]).await), ["ada", "bob"]);

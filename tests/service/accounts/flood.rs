@@ -61,6 +61,7 @@ async fn settle(data: &std::path::Path) {
             is_suspended: false,
             created_at: now,
             origin: format!("known-{number}"),
+            deletion: None,
         };
         users.insert(&user).await.unwrap();
     }

@@ -11,13 +11,13 @@ use tollgate::config::Config;
 use tollgate::identity::hasher::{Cost, Hasher};
 use tollgate::identity::member::Member;
 use tollgate::identity::password::Password;
-use tollgate::identity::user::User;
+use tollgate::identity::user::{Deletion, User};
 use tollgate::mail::address::Address;
 use tollgate::mail::outbox::Waiting;
 use tollgate::store::changes::{Subject, Teller};
 use tollgate::store::records::{Change, Range, Records};
 use tollgate::store::{Documents, Order, StoreError};
-use tollgate::time::{Clock as _, ManualClock};
+use tollgate::time::{Clock as _, DAY, ManualClock};
 use tollgate_client::{Client, v1};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -81,6 +81,7 @@ impl Town {
             is_suspended: false,
             created_at: now,
             origin: name.to_owned(),
+            deletion: None,
         };
         change(&mut user);
         Records::new(Arc::clone(&self.documents)).insert(&user).await.unwrap();
@@ -117,6 +118,17 @@ impl Town {
         let users = Records::<User>::new(Arc::clone(&self.documents));
         let change = users.update(&user.id, |user| {
             user.is_suspended = is_suspended;
+            Ok::<_, StoreError>(Change::Keep)
+        });
+        self.teller().tell(Subject::User(user.id.clone()), change).await.unwrap();
+    }
+
+    /// Deletes a person as another server does.
+    pub(super) async fn delete(&self, user: &User) {
+        let (users, at) = (Records::<User>::new(Arc::clone(&self.documents)), self.clock().now());
+        let change = users.update(&user.id, |user| {
+            let ends_at = at.plus(DAY);
+            user.deletion = Some(Deletion { at, ends_at, has_begun: false, leaving: String::new() });
             Ok::<_, StoreError>(Change::Keep)
         });
         self.teller().tell(Subject::User(user.id.clone()), change).await.unwrap();

@@ -193,6 +193,14 @@ async fn what_another_server_changed_of_a_member_holds_within_five_seconds() {
     assert_not_refreshed(&town, &refresh(&login)).await;
     town.suspend(&ada, false).await;
     town.hears(&token, |who| who.is_ok()).await;
+    let bob = town.member("bob", "developer").await;
+    let bobs = town.log_in("bob").await.unwrap();
+    let of_bob = access(&bobs);
+    town.who(&of_bob).await.unwrap();
+    town.delete(&bob).await;
+    town.hears(&of_bob, |who| who.is_err()).await;
+    assert_ended(&town, &of_bob).await;
+    assert_not_refreshed(&town, &refresh(&bobs)).await;
     town.change_member(&ada, None).await;
     town.hears(&token, |who| who.is_err()).await;
     assert_ended(&town, &token).await;

@@ -4846,7 +4846,25 @@ pub struct ExportTenantRequest {
 /// ExportTenantResponse is one thing that is held.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportTenantResponse {
-    /// line is a JSON object: `kind` says what it is of, `record` is what is held.
+    /// line is a JSON object: `kind` says what it is of, `record` is what is held. The kinds, in this order:
+    ///
+    /// - `tenant`: name, state, zone, and the plan that waits for a payment (`pending_plan`).
+    /// - `subscription`: the plan.
+    /// - `api_key`: the keys without their secrets.
+    /// - `session`: who is logged in, and the network that it was last used from.
+    /// - `member`: who belongs to it, each with the `person`, without password and second factor.
+    /// - `roster`: the roles that the tenant made, and its owners.
+    /// - `invitation`: who was invited in the last weeks.
+    /// - `audit_entry`: the audit log, oldest first.
+    /// - `wallet`: credits now, the `grants` that have something left, living `reservations`, and the `limits` as they stand.
+    /// - `usage_hour`: the sums of each hour that has usage, and then those of its values by `dimension`, a hundred a line.
+    /// - `event`: the calls, oldest first, as long as retention keeps them.
+    /// - `refusal`: the refused calls likewise.
+    ///
+    /// Moments (`…_at`, `hour`, `until`, and `…_at_micros`) are microseconds since 1970-01-01 UTC. Credits (`micros`,
+    /// `credits_micros` and all amounts of the wallet) are micro-credits: 2 credits are 2000000. Latencies and the lengths of
+    /// windows (`…_micros`) are microseconds. `reason` of a refusal is the number of its DenialReason. Numbers are exact to
+    /// 64 bits. An export is no moment in time: what changes meanwhile may be in it or not.
     #[prost(string, tag = "1")]
     pub line: ::prost::alloc::string::String,
 }
@@ -4976,6 +4994,12 @@ pub struct User {
     /// create_time is when it was made.
     #[prost(message, optional, tag = "7")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// delete_time is when it was deleted. Unset: it was not.
+    #[prost(message, optional, tag = "8")]
+    pub delete_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// end_time is when what is held on it is deleted. Unset: it was not deleted.
+    #[prost(message, optional, tag = "9")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// ListUsersRequest asks for people.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5042,6 +5066,37 @@ pub struct ResumeUserResponse {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<User>,
 }
+/// DeleteUserRequest names the person to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteUserRequest {
+    /// user_id is who, `usr_…`. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// grace_days is how long it can be taken back, at most 365. Unset: 30.
+    #[prost(int32, optional, tag = "2")]
+    pub grace_days: ::core::option::Option<i32>,
+}
+/// DeleteUserResponse is the deleted person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteUserResponse {
+    /// user is the person.
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+/// UndeleteUserRequest names the person to take back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndeleteUserRequest {
+    /// user_id is who, `usr_…`. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// UndeleteUserResponse is the person, as it was.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndeleteUserResponse {
+    /// user is the person.
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
 /// UnlockUserRequest names a person.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnlockUserRequest {
@@ -5099,7 +5154,7 @@ pub struct RemoveStaffRequest {
 /// RemoveStaffResponse says that the person does not work for this installation any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveStaffResponse {}
-/// AuditEntry says who did what to what. It never changes.
+/// AuditEntry says who did what to what. It never changes, but that peer, before and after are erased at the end of its tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditEntry {
     /// number is its place in its chain. The first is 1.
@@ -5141,9 +5196,13 @@ pub struct AuditEntry {
     /// previous_digest is the digest of the entry before, in hexadecimal digits. Empty for the first.
     #[prost(string, tag = "13")]
     pub previous_digest: ::prost::alloc::string::String,
-    /// digest is that of this entry and the digest before, under the installation's own secret.
+    /// digest is that of this entry and the digest before, under the installation's own secret. Of what can be erased only a
+    /// digest is in it, so that it stays good.
     #[prost(string, tag = "14")]
     pub digest: ::prost::alloc::string::String,
+    /// is_erased is whether peer, before and after were erased.
+    #[prost(bool, tag = "15")]
+    pub is_erased: bool,
 }
 /// ListAuditEntriesRequest asks for entries.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5647,7 +5706,8 @@ pub mod admin_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// DeleteTenant ends a tenant: its calls are refused from the answer on, its keys everywhere within 5 seconds. After a grace
-        /// its members, keys and names are deleted. What it used and paid stays, under its id. Deleting twice changes nothing.
+        /// its members, sessions, invitations, roles, keys and names are deleted. What it used and paid stays, under its id, and so does
+        /// its audit log, without addresses of callers and without what was before and after. Deleting twice changes nothing.
         pub async fn delete_tenant(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteTenantRequest>,
@@ -5697,7 +5757,8 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "UndeleteTenant"));
             self.inner.unary(req, path, codec).await
         }
-        /// ExportTenant streams all that is held on a tenant, a JSON object each: first the tenant itself. No secret is among it.
+        /// ExportTenant streams all that is held on a tenant, a JSON object each: first the tenant itself. No secret is among it, and
+        /// nothing that was made of one to know it again. What is held of a tenant that has ended is exported too.
         pub async fn export_tenant(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportTenantRequest>,
@@ -5946,6 +6007,61 @@ pub mod admin_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tollgate.v1.AdminService", "ResumeUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// DeleteUser ends a person: its sessions and tokens end on every server within 5 seconds, and its address is as one that
+        /// nobody has. After a grace everything held on it is deleted: the account with its second factor and recovery codes, its
+        /// sessions, memberships and codes, letters that are not sent yet, and invitations that ended. What it did stays in the audit
+        /// log, under its id. Then the address is free. Deleting twice changes nothing. FAILED_PRECONDITION: a tenant would be
+        /// without an owner.
+        pub async fn delete_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/DeleteUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "DeleteUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// UndeleteUser takes that back within the grace; whoever was not deleted stays as it is. Sessions do not come back.
+        /// FAILED_PRECONDITION: the grace is over.
+        pub async fn undelete_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndeleteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UndeleteUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tollgate.v1.AdminService/UndeleteUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tollgate.v1.AdminService", "UndeleteUser"));
             self.inner.unary(req, path, codec).await
         }
         /// UnlockUser lets a person log in again at once, where wrong passwords made it wait. Callers of a tenant unlock its members.
@@ -6284,8 +6400,8 @@ pub enum ErrorReason {
     /// PERMISSION_DENIED. The caller would grant, change or take more than it has itself.
     /// Example: an admin who makes an owner.
     GrantExceedsOwn = 65,
-    /// FAILED_PRECONDITION. The tenant would be without an owner.
-    /// Example: RemoveMember of the only owner.
+    /// FAILED_PRECONDITION. The tenant would be without an owner. Owners who were deleted do not count.
+    /// Example: RemoveMember of the only owner; DeleteUser of the same. `tenant_ids` has the tenants of a person who is deleted.
     LastOwner = 66,
     /// ALREADY_EXISTS. The tenant has a role of that name.
     /// Example: CreateRole `auditor` twice.
@@ -6312,6 +6428,9 @@ pub enum ErrorReason {
     /// NOT_FOUND. No such person, or none of the caller's tenant.
     /// Example: GetUser of `usr_nobody`.
     UserNotFound = 74,
+    /// FAILED_PRECONDITION. What was held on the person is deleted, or is about to be, and does not come back.
+    /// Example: UndeleteUser 31 days after DeleteUser.
+    UserEnded = 75,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -6387,6 +6506,7 @@ impl ErrorReason {
             Self::TenantDeleted => "ERROR_REASON_TENANT_DELETED",
             Self::TenantEnded => "ERROR_REASON_TENANT_ENDED",
             Self::UserNotFound => "ERROR_REASON_USER_NOT_FOUND",
+            Self::UserEnded => "ERROR_REASON_USER_ENDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -6459,6 +6579,7 @@ impl ErrorReason {
             "ERROR_REASON_TENANT_DELETED" => Some(Self::TenantDeleted),
             "ERROR_REASON_TENANT_ENDED" => Some(Self::TenantEnded),
             "ERROR_REASON_USER_NOT_FOUND" => Some(Self::UserNotFound),
+            "ERROR_REASON_USER_ENDED" => Some(Self::UserEnded),
             _ => None,
         }
     }

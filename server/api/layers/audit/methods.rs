@@ -27,7 +27,7 @@ mod tests {
     use crate::identity::permission::required;
 
     /// Every method that leaves an entry. One that is neither here nor exempt by [`is_audited`] has to be thought about.
-    const AUDITED: [&str; 48] = [
+    const AUDITED: [&str; 49] = [
         "AcceptInvitation",
         "AddStaff",
         "BeginSecondFactor",
@@ -71,6 +71,7 @@ mod tests {
         "SuspendTenant",
         "SuspendUser",
         "UndeleteTenant",
+        "UndeleteUser",
         "UnlockUser",
         "UnlockWithCode",
         "UpdateApiKey",

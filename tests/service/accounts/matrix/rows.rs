@@ -77,6 +77,8 @@ pub(super) const ROWS: &[(&str, &str)] = &[
     ("GetUser", "PX"),
     ("SuspendUser", "X"),
     ("ResumeUser", "X"),
+    ("DeleteUser", "X"),
+    ("UndeleteUser", "X"),
     ("UnlockUser", "AOPX"),
     ("AddStaff", "X"),
     ("ListStaff", "X"),
