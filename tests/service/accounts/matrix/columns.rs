@@ -2,7 +2,7 @@
 
 use tollgate_client::v1;
 
-use super::scene::{Scene, STRANGERS};
+use super::scene::{STRANGERS, Scene};
 use crate::program::OPERATOR_KEY;
 
 /// A kind of caller.

@@ -1,7 +1,8 @@
 //! The methods of the contract, and the fields of what they take, as its descriptor says.
 
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor,
+    ReflectMessage as _,
 };
 use tollgate::api::DESCRIPTOR;
 
@@ -49,7 +50,8 @@ impl Method {
     /// The first of some rules that is for a place in its request: it ends the place, as `event.id` and `Track.event.id` do.
     pub(super) fn rule<T: Copy>(&self, rules: &[(&str, T)], place: &str) -> Option<T> {
         let whole = format!(".{}.{place}", self.name);
-        let found = rules.iter().find(|(end, _)| whole.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')));
+        let found =
+            rules.iter().find(|(end, _)| whole.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')));
         found.map(|(_, rule)| *rule)
     }
 

@@ -186,7 +186,7 @@ fn missing(name: &str) -> String {
     let place = name.rfind('_').map_or(0, |end| end + 1);
     let other = |letter: u8| match letter {
         b'0' => b'1',
-        b'0'..=b'9' => b'0',
+        b'1'..=b'9' => b'0',
         b'a' => b'b',
         _ => b'a',
     };
@@ -204,18 +204,24 @@ fn seen(method: &Method, answer: Result<Vec<u8>, Status>, name: &str) -> Seen {
             let words = [status.message().to_owned()].into_iter().chain(headers).chain(details(&status));
             Seen { code: status.code(), words: words.collect() }
         }
-        Ok(bytes) => {
-            let answer = method.read(&bytes);
-            let errors = within(&answer, "ItemError").into_iter().map(|error| {
-                let error: v1::ItemError = error.transcode_to().unwrap();
-                format!("{error:?}")
-            });
-            let replayed = answer.get_field_by_name("replayed").map(|value| format!("replayed: {value:?}"));
-            Seen { code: Code::Ok, words: errors.chain(replayed).collect() }
-        }
+        Ok(bytes) => Seen { code: Code::Ok, words: told(method, &bytes) },
     };
     seen.words.iter_mut().for_each(|words| *words = words.replace(name, "…"));
     seen
+}
+
+/// What an answer that is no error tells of whom it is about: what was refused, or done before, and a tenant's name.
+fn told(method: &Method, bytes: &[u8]) -> Vec<String> {
+    let answer = method.read(bytes);
+    let errors = within(&answer, "ItemError").into_iter().map(|error| {
+        let error: v1::ItemError = error.transcode_to().unwrap();
+        format!("{error:?}")
+    });
+    let tracked = within(&answer, "TrackResponse").into_iter().chain([answer.clone()]);
+    let replayed =
+        tracked.filter_map(|one| one.get_field_by_name("replayed").map(|value| format!("{value:?}")));
+    let is_named = String::from_utf8_lossy(bytes).contains(TENANT);
+    errors.chain(replayed).chain([format!("names the first tenant: {is_named}")]).collect()
 }
 
 /// The details of an error, without the id of the call.
