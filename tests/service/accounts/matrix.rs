@@ -31,6 +31,8 @@ fn the_table_has_every_method_and_every_column() {
     let names: Vec<_> = methods().into_iter().map(|method| method.full_name()).collect();
     let rows = rows();
     let known: Vec<_> = rows.iter().map(|(name, _)| name.clone()).collect();
+    let missing: Vec<_> = names.iter().filter(|name| !known.contains(name)).collect();
+    assert!(missing.is_empty(), "without a row: {missing:?}");
     assert_eq!(names, known, "a row for each method, in the order of the contract");
     assert_eq!(rows::columns(), Column::ALL.map(Column::name));
     for (name, row) in rows {

@@ -204,14 +204,14 @@ fn seen(method: &Method, answer: Result<Vec<u8>, Status>, name: &str) -> Seen {
             let words = [status.message().to_owned()].into_iter().chain(headers).chain(details(&status));
             Seen { code: status.code(), words: words.collect() }
         }
-        Ok(bytes) => Seen { code: Code::Ok, words: told(method, &bytes) },
+        Ok(bytes) => Seen { code: Code::Ok, words: told(method, &bytes, name) },
     };
     seen.words.iter_mut().for_each(|words| *words = words.replace(name, "…"));
     seen
 }
 
 /// What an answer that is no error tells of whom it is about: what was refused, or done before, and a tenant's name.
-fn told(method: &Method, bytes: &[u8]) -> Vec<String> {
+fn told(method: &Method, bytes: &[u8], name: &str) -> Vec<String> {
     let answer = method.read(bytes);
     let errors = within(&answer, "ItemError").into_iter().map(|error| {
         let error: v1::ItemError = error.transcode_to().unwrap();
@@ -220,7 +220,7 @@ fn told(method: &Method, bytes: &[u8]) -> Vec<String> {
     let tracked = within(&answer, "TrackResponse").into_iter().chain([answer.clone()]);
     let replayed =
         tracked.filter_map(|one| one.get_field_by_name("replayed").map(|value| format!("{value:?}")));
-    let is_named = String::from_utf8_lossy(bytes).contains(TENANT);
+    let is_named = String::from_utf8_lossy(bytes).replace(name, "…").contains(TENANT);
     errors.chain(replayed).chain([format!("names the first tenant: {is_named}")]).collect()
 }
 
