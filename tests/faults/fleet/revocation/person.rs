@@ -55,7 +55,7 @@ impl Person {
 async fn code(places: &[PathBuf], address: &str) -> String {
     let began = Instant::now();
     loop {
-        for letter in places.iter().flat_map(|place| letters(place)) {
+        for letter in places.iter().flat_map(letters) {
             if let Some(code) = code_in(&letter).filter(|_| letter.contains(&format!("To: {address}"))) {
                 return code;
             }
