@@ -188,19 +188,24 @@ pub trait Fault: Error {
     /// Why it failed.
     fn reason(&self) -> Reason;
 
+    /// The fault that this one passes on, where it is no more than that. What follows is as that says.
+    fn origin(&self) -> Option<&dyn Fault> {
+        None
+    }
+
     /// The fields that were wrong; empty where no field was.
     fn violations(&self) -> &[Violation] {
-        &[]
+        self.origin().map_or(&[], Fault::violations)
     }
 
     /// When it may be tried again, where that is known.
     fn retry_after(&self) -> Option<Duration> {
-        None
+        self.origin().and_then(Fault::retry_after)
     }
 
     /// Further facts for the caller, by name.
     fn metadata(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        self.origin().map(Fault::metadata).unwrap_or_default()
     }
 }
 

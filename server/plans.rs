@@ -11,7 +11,7 @@ pub mod subscription;
 pub mod subscriptions;
 pub mod upgrade;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::store::StoreError;
 
 /// Why the catalogue or a subscription cannot answer.
@@ -62,10 +62,10 @@ impl Fault for PlansError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::gate::decision::DenialReason;
 use crate::identity::audit::note;
 use crate::identity::caller::{Caller, PermissionMissing};
@@ -81,17 +81,11 @@ impl Fault for ResolveError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
-        }
-    }
-
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::PermissionMissing(error) => error.metadata(),
-            _ => Vec::new(),
+            Self::PermissionMissing(error) => Some(error),
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

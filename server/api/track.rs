@@ -13,7 +13,7 @@ use tollgate_client::v1;
 
 use crate::api::page::{PageTokenInvalid, Pages};
 use crate::api::resolve::{ResolveError, Resolved, Resolver};
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::gate::decision::{DenialReason, Refusal};
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::directory::TenantEntry;
@@ -86,37 +86,22 @@ pub enum DoorError {
 
 impl Fault for DoorError {
     fn reason(&self) -> Reason {
-        match self {
-            Self::Invalid(error) => error.reason(),
-            Self::Resolve(error) => error.reason(),
-            Self::Permission(error) => error.reason(),
-            Self::Restricted(error) => error.reason(),
-            Self::Admission(error) => error.reason(),
-            Self::Late(error) => error.reason(),
-            Self::Load(error) => error.reason(),
-            Self::Store(error) => error.reason(),
-            Self::Query(error) => error.reason(),
-            Self::PageToken(error) => error.reason(),
-            Self::ResumeToken => Reason::ResumeTokenInvalid,
-        }
+        self.origin().map_or(Reason::ResumeTokenInvalid, Fault::reason)
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(error) => error.violations(),
-            Self::Resolve(error) => error.violations(),
-            Self::Admission(error) => error.violations(),
-            Self::Query(error) => error.violations(),
-            _ => &[],
-        }
-    }
-
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Resolve(error) => error.metadata(),
-            Self::Permission(error) => error.metadata(),
-            Self::Restricted(error) => error.metadata(),
-            _ => Vec::new(),
+            Self::Invalid(error) => Some(error),
+            Self::Resolve(error) => Some(error),
+            Self::Permission(error) => Some(error),
+            Self::Restricted(error) => Some(error),
+            Self::Admission(error) => Some(error),
+            Self::Late(error) => Some(error),
+            Self::Load(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Query(error) => Some(error),
+            Self::PageToken(error) => Some(error),
+            Self::ResumeToken => None,
         }
     }
 }

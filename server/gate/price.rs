@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::gate::call::{Call, TokenCount};
 use crate::gate::pattern::Pattern;
 use crate::money::MICROS_MAX;
@@ -74,8 +74,8 @@ impl Fault for PriceError {
         self.0.reason()
     }
 
-    fn violations(&self) -> &[Violation] {
-        self.0.violations()
+    fn origin(&self) -> Option<&dyn Fault> {
+        Some(&self.0)
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use secrecy::{SecretBox, SecretString};
 use tokio::sync::Notify;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::identity::accounts::errand::Errand;
 use crate::identity::accounts::invitation::Invitation;
 use crate::identity::caller::Caller;
@@ -135,21 +135,6 @@ pub enum AccountsError {
     Store(#[from] StoreError),
 }
 
-impl AccountsError {
-    /// The fault of another room, where it is one.
-    fn cause(&self) -> Option<&dyn Fault> {
-        match self {
-            Self::Invalid(error) => Some(error),
-            Self::Hasher(error) => Some(error),
-            Self::Members(error) => Some(error),
-            Self::Tenants(error) => Some(error),
-            Self::Plans(error) => Some(error),
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 impl Fault for AccountsError {
     fn reason(&self) -> Reason {
         match self {
@@ -164,16 +149,20 @@ impl Fault for AccountsError {
             Self::InvitationsFull => Reason::InvitationsFull,
             Self::AccountExists => Reason::AccountExists,
             Self::Conflict(_) => Reason::RequestConflict,
-            _ => self.cause().map_or(Reason::Internal, Fault::reason),
+            _ => self.origin().map_or(Reason::Internal, Fault::reason),
         }
     }
 
-    fn violations(&self) -> &[Violation] {
-        self.cause().map_or(&[], Fault::violations)
-    }
-
-    fn retry_after(&self) -> Option<std::time::Duration> {
-        self.cause().and_then(Fault::retry_after)
+    fn origin(&self) -> Option<&dyn Fault> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::Hasher(error) => Some(error),
+            Self::Members(error) => Some(error),
+            Self::Tenants(error) => Some(error),
+            Self::Plans(error) => Some(error),
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
     }
 }
 

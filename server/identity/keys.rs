@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::id;
 use crate::identity::api_key::{ApiKey, KeyKind, OWNER};
 use crate::identity::audit::note;
@@ -70,18 +70,12 @@ impl Fault for KeysError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
-        }
-    }
-
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::PermissionMissing(error) => error.metadata(),
-            Self::Restricted(error) => error.metadata(),
-            _ => Vec::new(),
+            Self::PermissionMissing(error) => Some(error),
+            Self::Restricted(error) => Some(error),
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

@@ -50,10 +50,10 @@ impl Fault for LendingError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

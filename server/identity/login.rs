@@ -138,18 +138,18 @@ impl Fault for LoginError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            Self::Hasher(error) => Some(error),
+            _ => None,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Locked { retry_after } => Some(*retry_after),
-            Self::Hasher(error) => error.retry_after(),
-            _ => None,
+            _ => self.origin().and_then(Fault::retry_after),
         }
     }
 }

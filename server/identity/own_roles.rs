@@ -100,10 +100,10 @@ impl Fault for RolesError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

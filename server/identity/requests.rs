@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::identity::seal::{from_hex, to_hex};
 use crate::store::records::{Change, Record, Records};
 use crate::store::{Documents, StoreError};
@@ -82,10 +82,10 @@ impl Fault for RequestsError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            _ => None,
         }
     }
 }

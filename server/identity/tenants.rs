@@ -108,11 +108,11 @@ impl Fault for TenantsError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            Self::Plans(error) => error.violations(),
-            _ => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            Self::Plans(error) => Some(error),
+            _ => None,
         }
     }
 }

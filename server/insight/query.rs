@@ -4,7 +4,7 @@ mod merge;
 
 use std::sync::Arc;
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::insight::query::merge::Merge;
 use crate::insight::step::Granularity;
 use crate::ledger::rollup::Dimension;
@@ -79,10 +79,10 @@ impl Fault for QueryError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(invalid) => invalid.violations(),
-            Self::TooLarge | Self::Store(_) => &[],
+            Self::Invalid(invalid) => Some(invalid),
+            Self::TooLarge | Self::Store(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fault::{Fault, Reason, Violation};
+use crate::fault::{Fault, Reason};
 use crate::gate::policy::Policy;
 use crate::ledger::account::Account;
 use crate::ledger::admission::{Admission, AdmissionError, Subject};
@@ -75,10 +75,10 @@ impl Fault for WalletError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Admission(error) => error.violations(),
-            Self::Full { .. } | Self::Conflict(_) | Self::Load(_) => &[],
+            Self::Admission(error) => Some(error),
+            Self::Full { .. } | Self::Conflict(_) | Self::Load(_) => None,
         }
     }
 }

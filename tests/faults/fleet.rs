@@ -128,6 +128,9 @@ impl Fleet {
                 ("TOLLGATE_MONGODB_URI", mongodb_uri),
                 ("TOLLGATE_MONGODB_DATABASE", database.clone()),
                 ("TOLLGATE_OPERATOR_PEPPER", PEPPER.to_owned()),
+                // Nobody measures here what a password costs.
+                ("TOLLGATE_ACCOUNTS_ARGON2_MEMORY_KIB", String::from("64")),
+                ("TOLLGATE_ACCOUNTS_ARGON2_PASSES", String::from("1")),
             ];
             let broker = broker.as_ref().map(|broker| format!("mqtt://127.0.0.1:{}", broker.port()));
             settings.extend(broker.map(|url| ("TOLLGATE_MQTT_URL", url)));

@@ -53,6 +53,11 @@ impl Server {
         &self.connection
     }
 
+    /// Where the letters are that it sends.
+    pub(crate) fn mail(&self) -> PathBuf {
+        self.directory.path().join("data").join("mail")
+    }
+
     /// Starts the program and does not wait for it. `fault` is what `TOLLGATE_FAULT` shall say.
     pub(crate) fn spawn(&mut self, fault: Option<&str>) {
         self.kill();

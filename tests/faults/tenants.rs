@@ -98,7 +98,7 @@ pub(crate) fn rate(name: &str, kind: LimitKind, limit: i64, seconds: i64, burst:
 }
 
 /// Refuses nobody: callers bring their prices, and what no grant covers is overage.
-fn open() -> PlanSpec {
+pub(crate) fn open() -> PlanSpec {
     PlanSpec {
         quotas: quota(Some(1_000_000_000_000)),
         prices: vec![rule("/search", 1_000, None), rule("/notes", 7, None)],

@@ -130,19 +130,13 @@ impl<S> Auth<S> {
         B: Send + 'static,
         R: Default + Send,
     {
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let (keyring, log) = (Arc::clone(&self.keyring), Arc::clone(&self.audit));
+        let (mut inner, known, log) = (self.polled(), self.known(&request), Arc::clone(&self.audit));
         async move {
             let seen = Seen::new(request.uri().path(), request.extensions());
             if required == Required::Nothing {
                 return audit::attempted(&log, seen, inner.call(request)).await;
             }
-            let known = match credential(request.headers()).map(str::to_owned) {
-                Ok(credential) => keyring.authenticate(&credential).await,
-                Err(error) => Err(error),
-            };
-            let caller = match known {
+            let caller = match known.await {
                 Ok(caller) => caller.at(peer(request.extensions())),
                 Err(error) => return Ok(refused(&error)),
             };
@@ -170,16 +164,9 @@ impl<S> Auth<S> {
         B: Send + 'static,
         R: Default + Send,
     {
-        let next = self.inner.clone();
-        // The service that was polled ready is the one that is called.
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let keyring = Arc::clone(&self.keyring);
+        let (mut inner, known) = (self.polled(), self.known(&request));
         async move {
-            let known = match credential(request.headers()).map(str::to_owned) {
-                Ok(credential) => keyring.authenticate(&credential).await,
-                Err(error) => Err(error),
-            };
-            match admit(known, required, &request) {
+            match admit(known.await, required, &request) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
@@ -187,6 +174,25 @@ impl<S> Auth<S> {
                 Err(refusal) => Ok(refusal),
             }
         }
+    }
+
+    /// The service that was polled ready, which is the one to call; another takes its place.
+    fn polled(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let next = self.inner.clone();
+        std::mem::replace(&mut self.inner, next)
+    }
+
+    /// Who calls, by the keyring or the store. The credential is taken out of the request first, which no thread may share.
+    fn known<B>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Result<Arc<Caller>, CredentialError>> + Send + use<S, B> {
+        let keyring = Arc::clone(&self.keyring);
+        let credential = credential(request.headers()).map(str::to_owned);
+        async move { keyring.authenticate(&credential?).await }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a call could be neither decided nor kept.
 
-use crate::fault::{Fault, Invalid, Reason, Violation};
+use crate::fault::{Fault, Invalid, Reason};
 use crate::gate::counters::CountersError;
 use crate::gate::price::PriceError;
 use crate::ledger::loader::LoadError;
@@ -84,10 +84,10 @@ impl Fault for AdmissionError {
         }
     }
 
-    fn violations(&self) -> &[Violation] {
+    fn origin(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Invalid(error) => error.violations(),
-            _ => &[],
+            Self::Invalid(error) => Some(error),
+            _ => None,
         }
     }
 }

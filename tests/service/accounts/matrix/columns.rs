@@ -1,42 +1,48 @@
-//! The kinds of callers.
+//! The kinds of callers, and how each gets what it calls with.
 
-use std::sync::Arc;
-
-use tollgate::adapters::sqlite::documents::SqliteDocuments;
-use tollgate::adapters::sqlite::ledger;
-use tollgate::identity::permission::{Permission, Permissions};
-use tollgate::identity::roles::Roles;
-use tollgate::store::Documents;
-use tollgate::time::{ManualClock, Timestamp};
 use tollgate_client::v1;
 
+use super::scene::{STRANGERS, Scene};
 use crate::program::OPERATOR_KEY;
-use crate::server::{Server, TENANT};
 
 /// A kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     /// No credential.
     Nobody,
-    /// A member with the role `viewer`, and so on.
+    /// Somebody who has logged in to the tenant with the role `viewer`, and so on.
     Viewer,
     Developer,
     Billing,
     Admin,
     Owner,
-    /// A tenant's key with all that it may have.
+    /// A key of the tenant with all that it may have.
     Key,
-    /// A tenant's key with one permission only.
+    /// A key of the tenant with one permission only.
     Narrow,
     ServiceAccount,
-    /// Staff with the role `support`.
+    /// A token that the service account made, with all that it may lend.
+    Token,
+    /// Somebody of the staff who has logged in with the role `support`, and so on.
     Support,
-    /// Staff with the role `operator`, and the operator's key.
     Operator,
+    OperatorKey,
+    /// The owner of another tenant, who has logged in there.
+    Stranger,
+}
+
+/// Somebody who calls.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) column: Column,
+    pub(super) credential: String,
+    /// Who it is, where it is a person: the name, and where it has logged in.
+    pub(super) person: Option<(String, String)>,
 }
 
 impl Column {
-    pub(super) const ALL: [Self; 11] = [
+    /// In the order of the table.
+    pub(super) const ALL: [Self; 14] = [
         Self::Nobody,
         Self::Viewer,
         Self::Developer,
@@ -46,79 +52,68 @@ impl Column {
         Self::Key,
         Self::Narrow,
         Self::ServiceAccount,
+        Self::Token,
         Self::Support,
         Self::Operator,
+        Self::OperatorKey,
+        Self::Stranger,
     ];
 
-    /// What it is in a row.
-    pub(super) const fn letter(self) -> char {
+    /// What it is called in the table.
+    pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Nobody => '-',
-            Self::Viewer => 'V',
-            Self::Developer => 'D',
-            Self::Billing => 'B',
-            Self::Admin => 'A',
-            Self::Owner => 'O',
-            Self::Key => 'K',
-            Self::Narrow => 'N',
-            Self::ServiceAccount => 'S',
-            Self::Support => 'P',
-            Self::Operator => 'X',
+            Self::Nobody => "-",
+            Self::Viewer => "V",
+            Self::Developer => "D",
+            Self::Billing => "B",
+            Self::Admin => "A",
+            Self::Owner => "O",
+            Self::Key => "K",
+            Self::Narrow => "N",
+            Self::ServiceAccount => "S",
+            Self::Token => "T",
+            Self::Support => "P",
+            Self::Operator => "X",
+            Self::OperatorKey => "Y",
+            Self::Stranger => "F",
         }
     }
 
-    /// A credential at a server; `None`: it takes a login.
-    pub(super) async fn credential(self, server: &Server) -> Option<String> {
-        let key = async |kind: v1::ApiKeyKind, tenant: &str, permissions: &[&str]| {
-            let request = v1::CreateApiKeyRequest {
-                kind: kind.into(),
-                tenant_id: tenant.to_owned(),
-                name: String::from("a key"),
-                permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
-                ..Default::default()
-            };
-            server.operator().auth().create_api_key(request).await.unwrap().into_inner().secret
+    /// A caller of that kind, where calls are about that tenant.
+    pub(super) async fn caller(self, scene: &Scene, tenant: &str) -> Caller {
+        if let Some((tenant, role)) = self.role(tenant) {
+            let name = scene.person(tenant, role).await;
+            let credential = scene.log_in(&name, tenant).await.0.access_token;
+            return Caller { column: self, credential, person: Some((name, tenant.to_owned())) };
+        }
+        let credential = match self {
+            Self::OperatorKey => OPERATOR_KEY.to_owned(),
+            Self::Key => scene.key(v1::ApiKeyKind::Tenant, tenant, &[]).await.1,
+            Self::Narrow => scene.key(v1::ApiKeyKind::Tenant, tenant, &["wallet.read"]).await.1,
+            Self::ServiceAccount => scene.key(v1::ApiKeyKind::ServiceAccount, "", &[]).await.1,
+            Self::Token => scene.lent(&scene.key(v1::ApiKeyKind::ServiceAccount, "", &[]).await.1).await,
+            _ => String::new(),
         };
-        match self {
-            Self::Nobody => Some(String::new()),
-            Self::Key => Some(key(v1::ApiKeyKind::Tenant, TENANT, &[]).await),
-            Self::Narrow => Some(key(v1::ApiKeyKind::Tenant, TENANT, &["wallet.read"]).await),
-            Self::ServiceAccount => Some(key(v1::ApiKeyKind::ServiceAccount, "", &[]).await),
-            Self::Operator => Some(OPERATOR_KEY.to_owned()),
-            Self::Viewer | Self::Developer | Self::Billing | Self::Admin | Self::Owner | Self::Support => {
-                None
-            }
-        }
+        Caller { column: self, credential, person: None }
     }
 
-    const fn role(self) -> Option<(&'static str, &'static str)> {
+    /// Where it belongs, and as what.
+    const fn role(self, tenant: &str) -> Option<(&str, &str)> {
         match self {
-            Self::Viewer => Some((TENANT, "viewer")),
-            Self::Developer => Some((TENANT, "developer")),
-            Self::Billing => Some((TENANT, "billing")),
-            Self::Admin => Some((TENANT, "admin")),
-            Self::Owner => Some((TENANT, "owner")),
+            Self::Viewer => Some((tenant, "viewer")),
+            Self::Developer => Some((tenant, "developer")),
+            Self::Billing => Some((tenant, "billing")),
+            Self::Admin => Some((tenant, "admin")),
+            Self::Owner => Some((tenant, "owner")),
             Self::Support => Some(("", "support")),
             Self::Operator => Some(("", "operator")),
-            Self::Nobody | Self::Key | Self::Narrow | Self::ServiceAccount => None,
+            Self::Stranger => Some((STRANGERS, "owner")),
+            Self::Nobody
+            | Self::Key
+            | Self::Narrow
+            | Self::ServiceAccount
+            | Self::Token
+            | Self::OperatorKey => None,
         }
-    }
-}
-
-/// What such a caller may do; `None`: it is not known who it is.
-pub(super) async fn permissions(column: Column) -> Option<Permissions> {
-    if let Some((tenant, role)) = column.role() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = ledger::open(&directory.path().join("ledger.db")).unwrap();
-        let documents: Arc<dyn Documents> = Arc::new(SqliteDocuments::new(&database));
-        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
-        let roles = Roles::open(&documents, clock).await.unwrap();
-        return roles.permissions(tenant, role).await.unwrap();
-    }
-    match column {
-        Column::Key => Some(Permissions::TENANT),
-        Column::Narrow => Some(Permissions::NONE.with(Permission::WalletRead)),
-        Column::ServiceAccount => Some(Permissions::SERVICE_ACCOUNT),
-        _ => None,
     }
 }
