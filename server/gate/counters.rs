@@ -9,7 +9,7 @@ use crate::gate::call::{Demand, EventKey, PayloadHash};
 use crate::gate::decision::{Burn, CounterId, Decision};
 use crate::gate::period::Period;
 use crate::gate::policy::Policy;
-use crate::gate::state::{Grant, State};
+use crate::gate::state::{Grant, Reservation, State};
 use crate::time::{SECOND, Timestamp};
 
 /// How long a mark answers that is not durable, in microseconds: as long as a decision may take to become so (rules C, Q).
@@ -58,7 +58,8 @@ pub trait Counters: Send + Sync + std::fmt::Debug {
         extend: &Extend<'_>,
     ) -> Result<Extended, CountersError>;
 
-    /// Ends a living reservation (rule T): takes the price out of the hold and frees the rest.
+    /// Ends a living reservation (rule T): takes the price out of the hold and frees the rest. An end that was abandoned is said
+    /// anew, under a new number; where its reservation was revived it counts for nothing, as an abandoned charge does.
     async fn end(&self, tenant: &str, policy: &Policy, end: &End<'_>) -> Result<Ended, CountersError>;
 
     /// Ends reservations whose end is durable, or that never were, and forgets grants that were closed.
@@ -257,10 +258,35 @@ pub struct Correction {
     pub number: u64,
     /// Units to add to quota and fixed counters; negative: give back.
     pub counters: Vec<(CounterId, i64)>,
-    /// Micro-credits to add to what grants have left; negative: take.
+    /// Micro-credits to add to what grants have left; negative: take, also below zero, so that what is given back later is
+    /// reckoned against it.
     pub grants: Vec<(Arc<str>, i64)>,
     /// Micro-credits to add to what was charged beyond all grants in the period of that number.
     pub overage_micros: i64,
+    /// Reservations that live in the ledger. What their ends took is in none of the other differences.
+    pub revived: Vec<Revived>,
+}
+
+impl Correction {
+    /// Whether there is no difference.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.counters.is_empty()
+            && self.grants.is_empty()
+            && self.overage_micros == 0
+            && self.revived.is_empty()
+    }
+}
+
+/// A reservation whose end never became durable, or that the counters never heard of.
+#[derive(Clone, Debug)]
+pub struct Revived {
+    /// Its id.
+    pub reservation: Arc<str>,
+    /// When it ended, as the counters were read; `None`: they did not know it. One that has changed since is left alone.
+    pub ended_at: Option<Timestamp>,
+    /// The reservation, as the ledger has it.
+    pub held: Reservation,
 }
 
 /// The counters cannot answer.

@@ -19,11 +19,11 @@ impl Grant {
     }
 }
 
-/// What is free to be spent, in micro-credits.
+/// What is free to be spent, in micro-credits. What one grant lacks is no debt of another.
 #[must_use]
 pub fn balance(grants: &[Grant], now: Timestamp) -> i64 {
     let live = grants.iter().filter(|grant| grant.is_live(now));
-    live.fold(0, |sum, grant| sum.saturating_add(grant.remaining_micros))
+    live.fold(0, |sum, grant| sum.saturating_add(grant.remaining_micros.max(0)))
 }
 
 /// Puts a grant in its place in the order of burning; `false`: its id is there already.

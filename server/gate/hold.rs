@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::gate::counters::{End, EndDecision, Extend, Gone, Over};
+use crate::gate::counters::{End, EndDecision, Extend, Gone, Over, Revived};
 use crate::gate::credit;
 use crate::gate::decide::no_credits;
 use crate::gate::decision::{Basis, Burn, Decision, Verdict};
@@ -112,7 +112,8 @@ pub fn end(state: &mut State, policy: &Policy, end: &End<'_>, now: Timestamp) ->
     state.overage_micros = state.overage_micros.saturating_add(overage_micros);
     let kind = if end.price_micros.is_some() { EndKind::Settled } else { EndKind::Released };
     if let Some(reservation) = state.reservations.get_mut(end.reservation) {
-        reservation.ended = Some(ReservationEnd { kind, at: now });
+        let took = paid.iter().chain(&excess).cloned().collect();
+        reservation.ended = Some(ReservationEnd { kind, at: now, took, overage_micros });
     }
     let balance_micros = credit::balance(&state.grants, now);
     let epoch = state.epoch;
@@ -134,8 +135,34 @@ pub fn expire(state: &mut State, over: &Over, now: Timestamp) {
     let known = state.reservations.get_mut(&over.reservation).filter(|known| known.ended.is_none());
     let is_meant = |known: &&mut Reservation| over.opened_at.is_none_or(|at| known.opened_at == at);
     let Some(reservation) = known.filter(is_meant) else { return };
-    reservation.ended = Some(ReservationEnd { kind: EndKind::Expired, at: now });
+    let (kind, took) = (EndKind::Expired, Vec::new());
+    reservation.ended = Some(ReservationEnd { kind, at: now, took, overage_micros: 0 });
     credit::give_back(&mut state.grants, &reservation.held, now);
+}
+
+/// Opens a reservation again as the ledger has it: its end never became durable. What that took goes back, and what is held
+/// is taken, also below zero: what was freed may have been spent meanwhile, and comes back at the next end.
+pub fn revive(state: &mut State, revived: &Revived) {
+    let known = state.reservations.get(&revived.reservation);
+    let ended = known.and_then(|known| known.ended.as_ref());
+    if ended.map(|end| end.at) != revived.ended_at || known.is_some() != ended.is_some() {
+        // It was opened or said anew since the counters were read.
+        return;
+    }
+    let (took, overage_micros) =
+        ended.map_or_else(Default::default, |end| (end.took.clone(), end.overage_micros));
+    let mut add = |burns: &[Burn], sign: i64| {
+        for burn in burns {
+            if let Some(grant) = state.grants.iter_mut().find(|grant| grant.id == burn.grant) {
+                let micros = burn.micros.saturating_mul(sign);
+                grant.remaining_micros = grant.remaining_micros.saturating_add(micros);
+            }
+        }
+    };
+    add(&took, 1);
+    add(&revived.held.held, -1);
+    state.overage_micros = state.overage_micros.saturating_sub(overage_micros).max(0);
+    state.reservations.insert(Arc::clone(&revived.reservation), revived.held.clone());
 }
 
 impl State {
@@ -154,8 +181,9 @@ impl State {
     /// Forgets what says nothing any longer: free members, reservations that ended long ago, expired grants.
     pub fn tidy(&mut self, now: Timestamp) {
         self.counters.tidy(now);
-        self.reservations
-            .retain(|_, reservation| reservation.ended.is_none_or(|end| now < end.at.plus(REMEMBERED)));
+        self.reservations.retain(|_, reservation| {
+            reservation.ended.as_ref().is_none_or(|end| now < end.at.plus(REMEMBERED))
+        });
         // An expired grant is kept for a while: a clock that steps back finds what was used of it.
         self.grants
             .retain(|grant| grant.expires_at.is_none_or(|expires_at| now < expires_at.plus(REMEMBERED)));
@@ -171,7 +199,7 @@ impl State {
 
     fn living(&self, id: &str, now: Timestamp) -> Result<&Reservation, Gone> {
         let reservation = self.reservations.get(id).ok_or(Gone::Unknown)?;
-        match reservation.ended.map(|end| end.kind) {
+        match reservation.ended.as_ref().map(|end| end.kind) {
             Some(EndKind::Settled) => Err(Gone::Settled),
             Some(EndKind::Released) => Err(Gone::Released),
             Some(EndKind::Expired) => Err(Gone::Expired),

@@ -80,7 +80,8 @@ pub struct Grant {
     pub priority: u8,
     /// The first moment at which it no longer serves; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// What is left and free, in micro-credits.
+    /// What is left and free, in micro-credits. Below zero where more of it was burned or held than it had: see
+    /// [`Correction`](crate::gate::counters::Correction).
     pub remaining_micros: i64,
 }
 
@@ -100,12 +101,16 @@ pub struct Reservation {
 }
 
 /// The end of a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationEnd {
     /// How it ended.
     pub kind: EndKind,
-    /// When.
+    /// When, or when it was said anew.
     pub at: Timestamp,
+    /// What each grant paid, out of the hold and above it.
+    pub took: Vec<Burn>,
+    /// What no grant covered, in micro-credits.
+    pub overage_micros: i64,
 }
 
 /// How a reservation ended.

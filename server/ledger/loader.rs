@@ -285,7 +285,9 @@ fn state_of(account: &Account) -> State {
             state.counters.insert(&counter_id(window), counter);
         }
     }
-    let open = account.grants.iter().filter(|grant| !grant.closed || grant.held_micros > 0);
+    // One whose own record is still on its way serves nobody yet: the counters are told of it when it is there.
+    let posted = account.grants.iter().filter(|grant| grant.micros > 0);
+    let open = posted.filter(|grant| !grant.closed || grant.held_micros > 0);
     state.grants.extend(open.map(grant));
     state.grants.sort_unstable_by(|one, other| {
         let order = |grant: &Grant| (grant.priority, grant.expires_at.unwrap_or(Timestamp::MAX));
@@ -301,7 +303,7 @@ fn grant(kept: &GrantAccount) -> Grant {
         id: Arc::from(kept.id.as_str()),
         priority: u8::try_from(kept.priority).unwrap_or(u8::MAX),
         expires_at: kept.expires_at_micros.map(Timestamp::from_micros),
-        remaining_micros: kept.free(),
+        remaining_micros: kept.remaining_micros,
     }
 }
 
@@ -319,7 +321,8 @@ fn counter(window: &WindowAccount) -> Option<Counter> {
     }
 }
 
-fn reservation(hold: &HoldAccount) -> Reservation {
+/// A living reservation, as the counters have it.
+pub(super) fn reservation(hold: &HoldAccount) -> Reservation {
     let held = hold.burns.iter();
     Reservation {
         held: held.map(|burn| Burn { grant: Arc::from(burn.grant.as_str()), micros: burn.micros }).collect(),

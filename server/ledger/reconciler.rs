@@ -7,11 +7,11 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::info;
 
-use crate::gate::counters::{Correction, Over, PENDING_LIFE};
+use crate::gate::counters::{Correction, Over, PENDING_LIFE, Revived};
 use crate::gate::decision::CounterId;
 use crate::gate::state::{Counter, State};
 use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
-use crate::ledger::loader::{LoadError, Loader, LoaderParts};
+use crate::ledger::loader::{self, LoadError, Loader, LoaderParts};
 use crate::ledger::progress::Late;
 use crate::ledger::slots::CLOCK_ERROR;
 use crate::ledger::stamp::Positions;
@@ -150,13 +150,15 @@ impl Reconciler {
             return Ok(());
         }
         for kept in &account.grants {
-            let serves = !kept.closed && kept.expires_at_micros.is_none_or(|at| at > now.micros());
+            let serves =
+                kept.micros > 0 && !kept.closed && kept.expires_at_micros.is_none_or(|at| at > now.micros());
             if serves && !state.grants.iter().any(|grant| *grant.id == *kept.id) {
                 self.loader.tell(tenant, &kept.id).await?;
             }
         }
-        let correction = difference(state, account, above, now);
-        if correction.counters.is_empty() && correction.grants.is_empty() && correction.overage_micros == 0 {
+        let revived = revived(state, account, above, now);
+        let correction = difference(state, account, above, revived, now);
+        if correction.is_nothing() {
             return Ok(());
         }
         let drift = drift(&correction);
@@ -220,9 +222,39 @@ fn lapsed<'a>(
     lapsed.collect()
 }
 
-/// What to add to the counters so that they say what the ledger says without what was decided `above` their number.
-fn difference(state: &State, account: &Account, above: &Account, now: Timestamp) -> Correction {
-    let mut correction = Correction { epoch: state.epoch, number: state.number, ..Correction::default() };
+/// Reservations that live in the ledger and not in the counters: their end was decided and never became durable, or their
+/// beginning came to the ledger when the counters had given it up (rule E).
+fn revived(state: &State, account: &Account, above: &Account, now: Timestamp) -> Vec<Revived> {
+    let living = account.holds.iter().filter(|hold| hold.lives() && hold.expires_at_micros > now.micros());
+    let revived = living.filter_map(|hold| {
+        let known = state.reservations.get(hold.reservation.as_str());
+        let ended_at = match known.map(|known| &known.ended) {
+            None => None,
+            Some(Some(end)) => Some(end.at),
+            Some(None) => return None,
+        };
+        let is_changed = above.holds.iter().any(|changed| changed.reservation == hold.reservation);
+        let reservation = Arc::from(hold.reservation.as_str());
+        (!is_changed).then(|| Revived { reservation, ended_at, held: loader::reservation(hold) })
+    });
+    revived.collect()
+}
+
+/// What to add to the counters so that they say what the ledger says without what was decided `above` their number. What the
+/// ends of those took that are `revived` is given back with them.
+fn difference(
+    state: &State,
+    account: &Account,
+    above: &Account,
+    revived: Vec<Revived>,
+    now: Timestamp,
+) -> Correction {
+    let mut correction =
+        Correction { epoch: state.epoch, number: state.number, revived, ..Correction::default() };
+    let ends = correction.revived.iter().filter_map(|revived| {
+        state.reservations.get(&revived.reservation).and_then(|known| known.ended.as_ref())
+    });
+    let ends = ends.collect::<Vec<_>>();
     for (id, counter) in state.counters.iter() {
         let (mark, used) = match counter {
             Counter::Fixed { start, used } if lasts(account, &id, *start, now) => (*start, *used),
@@ -242,20 +274,21 @@ fn difference(state: &State, account: &Account, above: &Account, now: Timestamp)
             continue;
         }
         // What living reservations hold is compared with it: a hold that never became durable is no difference while it lives.
-        let held = state.held().filter(|burn| burn.grant == grant.id).map(|burn| burn.micros);
-        let held = held.fold(0, i64::saturating_add);
+        let took = ends.iter().flat_map(|end| &end.took);
+        let counted = state.held().chain(took).filter(|burn| burn.grant == grant.id).map(|burn| burn.micros);
+        let counted = counted.fold(grant.remaining_micros, i64::saturating_add);
         let spent_above = above.grant(&grant.id).map_or(0, owned);
         // One of which nothing is left is forgotten by the ledger: whatever the counters have of it is too much.
-        let free = kept.map_or(0, owned).saturating_sub(spent_above).saturating_sub(held);
-        // What a grant lacks is overage (rule S), and no debt of the next one who is given credits.
-        let micros = free.max(0).saturating_sub(grant.remaining_micros);
+        let micros = kept.map_or(0, owned).saturating_sub(spent_above).saturating_sub(counted);
         if micros != 0 {
             correction.grants.push((Arc::clone(&grant.id), micros));
         }
     }
     if state.period.is_some_and(|period| period.start.micros() == account.period_start_micros) {
         let kept = account.period_overage().saturating_sub(above.overage());
-        correction.overage_micros = kept.saturating_sub(state.overage_micros);
+        let counted =
+            ends.iter().map(|end| end.overage_micros).fold(state.overage_micros, i64::saturating_sub);
+        correction.overage_micros = kept.saturating_sub(counted);
     }
     correction
 }
@@ -280,7 +313,7 @@ mod tests {
     use crate::gate::decision::Burn;
     use crate::gate::period::Period;
     use crate::gate::policy::LimitKey;
-    use crate::gate::state::{Grant, Reservation};
+    use crate::gate::state::{EndKind, Grant, Reservation, ReservationEnd};
     use crate::ledger::record::ChargeKind;
     use crate::time::{HOUR, MINUTE};
 
@@ -300,7 +333,7 @@ mod tests {
             ..WindowAccount::default()
         };
         let account = Account { windows: vec![window], ..Account::default() };
-        let correction = difference(&state, &account, &Account::default(), NOON.plus(SECOND));
+        let correction = difference(&state, &account, &Account::default(), Vec::new(), NOON.plus(SECOND));
         let units: Vec<i64> = correction.counters.iter().map(|(_, units)| *units).collect();
         assert_eq!(units, expected);
     }
@@ -334,7 +367,8 @@ mod tests {
         check_lapsed(NOON.plus(SECOND), &Account { holds, ..Account::default() }, &[]);
     }
 
-    /// Counters that have `free` of a grant and hold 5 of it; the ledger has `remaining` and holds as much, or has forgotten it.
+    /// Counters that have `free` of a grant and hold 5 of it; the ledger has `remaining` and holds as much, or has forgotten
+    /// both.
     fn check_grant(free: i64, remaining: Option<i64>, expected: &[i64]) {
         let grant = Grant { id: Arc::from("g"), priority: 1, expires_at: None, remaining_micros: free };
         let held = Reservation {
@@ -354,17 +388,66 @@ mod tests {
         };
         let grants = remaining.map(kept).into_iter().collect();
         let account = Account { grants, ..Account::default() };
-        let correction = difference(&state, &account, &Account::default(), NOON);
+        let correction = difference(&state, &account, &Account::default(), Vec::new(), NOON);
         let micros = correction.grants.iter().map(|(_, micros)| *micros).collect::<Vec<_>>();
         assert_eq!(micros, expected);
     }
 
     #[test]
-    fn what_a_grant_lacks_is_not_taken_from_the_counters() {
+    fn a_grant_has_what_the_ledger_says_also_below_nothing() {
         check_grant(7, Some(7), &[]);
         check_grant(7, Some(3), &[-4]);
-        check_grant(7, Some(-3), &[-7]);
-        check_grant(0, Some(-3), &[]);
+        check_grant(7, Some(-3), &[-10]);
+        check_grant(0, Some(-3), &[-3]);
+    }
+
+    #[test]
+    fn an_end_that_never_became_durable_is_taken_back() {
+        // Of a grant of 20, 6 were held; the counters say that 4 were paid out of it, and 3 more beyond all grants.
+        let grant = Grant { id: Arc::from("g"), priority: 1, expires_at: None, remaining_micros: 16 };
+        let took = vec![Burn { grant: Arc::from("g"), micros: 4 }];
+        let ended = Some(ReservationEnd { kind: EndKind::Settled, at: NOON, took, overage_micros: 3 });
+        let held = Reservation {
+            held: vec![Burn { grant: Arc::from("g"), micros: 6 }],
+            opened_at: NOON,
+            expires_at: NOON.plus(MINUTE),
+            excess_allowed: true,
+            ended,
+        };
+        let reservations = [(Arc::from("r"), held)].into();
+        let period = Some(Period { start: NOON, end: NOON.plus(HOUR) });
+        let state =
+            State { grants: vec![grant], reservations, period, overage_micros: 3, ..State::default() };
+        let kept = GrantAccount {
+            id: "g".to_owned(),
+            remaining_micros: 14,
+            held_micros: 6,
+            ..GrantAccount::default()
+        };
+        let hold = HoldAccount {
+            reservation: "r".to_owned(),
+            expires_at_micros: NOON.plus(MINUTE).micros(),
+            ..HoldAccount::default()
+        };
+        let account = Account {
+            grants: vec![kept],
+            holds: vec![hold],
+            period_start_micros: NOON.micros(),
+            ..Account::default()
+        };
+        let seen = |above: &Account, now: Timestamp| {
+            let revived = revived(&state, &account, above, now);
+            let seen = revived.iter().map(|revived| revived.ended_at).collect::<Vec<_>>();
+            let correction = difference(&state, &account, above, revived, now);
+            (seen, correction.grants, correction.overage_micros)
+        };
+        let none = Account::default();
+        assert_eq!(seen(&none, NOON), (vec![Some(NOON)], vec![], 0), "all of it is the end's own");
+        // Its time is over: what the end took is given back, and what is held ends by itself.
+        assert_eq!(seen(&none, NOON.plus(MINUTE)), (vec![], vec![(Arc::from("g"), 4)], -3));
+        // It was said anew since.
+        let holds = vec![HoldAccount { reservation: "r".to_owned(), ..HoldAccount::default() }];
+        assert_eq!(seen(&Account { holds, ..Account::default() }, NOON).0, vec![]);
     }
 
     /// The counters have an overage of 5 in the period that begins at noon; the ledger has `kept` in the one that begins at
@@ -378,7 +461,7 @@ mod tests {
             ..Account::default()
         };
         let above = Account { overage_micros: 2, ..Account::default() };
-        assert_eq!(difference(&state, &account, &above, NOON).overage_micros, expected);
+        assert_eq!(difference(&state, &account, &above, Vec::new(), NOON).overage_micros, expected);
     }
 
     #[test]
@@ -390,8 +473,8 @@ mod tests {
 
     #[test]
     fn what_the_counters_have_of_a_grant_that_is_spent_is_taken() {
-        check_grant(7, None, &[-7]);
-        check_grant(0, None, &[]);
+        check_grant(7, None, &[-12]);
+        check_grant(-5, None, &[]);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use tollgate_client::v1::{Completion, Consumer, ConsumerKind, ReservationExcess,
 use crate::history::{EndKind, Name, Way};
 use crate::tenants::Tenants;
 
+/// How long ago a call may have been made that asks for a decision, in seconds.
+const DECIDED_AGE_MAX: i64 = 300;
+
 /// One thing to send, and to send again.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
@@ -51,6 +54,14 @@ pub(crate) struct CallPlan {
     pub(crate) ttl: i64,
     /// What a settlement above the hold may do.
     pub(crate) excess: ReservationExcess,
+}
+
+impl CallPlan {
+    /// Whether it asks for a decision about a call of more than five minutes ago (rule R), or will at once.
+    pub(crate) fn is_old(&self) -> bool {
+        let now = SystemClock.now().seconds();
+        self.way != Way::Record && self.event.occurred_at.is_some_and(|at| at.seconds < now - DECIDED_AGE_MAX)
+    }
 }
 
 /// Chooses operations; the same seed chooses the same.

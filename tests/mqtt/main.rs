@@ -10,5 +10,6 @@ mod ingest;
 mod isolation;
 mod listener;
 mod server;
+mod shared;
 mod starts;
 mod telling;

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tollgate_client::{Client, v1};
 
 use crate::broker::{self, Broker};
@@ -145,6 +147,15 @@ impl Server {
         };
         let usage = self.operator().track().query_usage(query).await.unwrap().into_inner();
         usage.totals.unwrap_or_default().calls
+    }
+
+    /// Its metrics, as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> String {
+        let mut port = TcpStream::connect(self.address).await.unwrap();
+        port.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        port.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     fn log_file(&self) -> std::fs::File {

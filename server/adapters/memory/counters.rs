@@ -135,7 +135,11 @@ impl Counters for MemoryCounters {
         let mut shard = self.shard(tenant);
         let now = self.clock.now();
         let Some((tenant, marks)) = shard.tenant(tenant, now) else { return Ok(Ended::Missing) };
-        if let Some(found) = marks.find_abandoned(end.event, now) {
+        let is_living =
+            tenant.state.reservations.get(end.reservation).is_some_and(|held| held.ended.is_none());
+        // An end that was abandoned is nothing any more where its reservation was revived.
+        let found = marks.find_abandoned(end.event, now).filter(|found| !found.abandoned || !is_living);
+        if let Some(found) = found {
             return Ok(replay_end(tenant, policy, marks, end, found, now));
         }
         match hold::end(&mut tenant.state, policy, end, now) {
@@ -296,13 +300,17 @@ fn replay_end(
         done.at = now;
         done.epoch = tenant.state.epoch;
         done.number = tenant.state.advance();
+        let known = tenant.state.reservations.get_mut(end.reservation);
+        if let Some(ended) = known.and_then(|known| known.ended.as_mut()) {
+            ended.at = now;
+        }
         keep(marks, end.event, end.payload, found.price_micros, Answer::End(done.clone()), now);
     }
     Ended::Done { end: done, replayed: true, durable: found.durable }
 }
 
 fn gone(reservation: Option<&Reservation>) -> Gone {
-    match reservation.map(|reservation| reservation.ended.map(|end| end.kind)) {
+    match reservation.map(|reservation| reservation.ended.as_ref().map(|end| end.kind)) {
         None => Gone::Unknown,
         Some(Some(EndKind::Settled)) => Gone::Settled,
         Some(Some(EndKind::Released)) => Gone::Released,

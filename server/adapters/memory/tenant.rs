@@ -1,6 +1,7 @@
 //! One tenant's counters, and when they were used, tidied and corrected.
 
 use crate::gate::counters::Correction;
+use crate::gate::hold;
 use crate::gate::state::{Counter, State};
 use crate::money::MICROS_MAX;
 use crate::time::{MINUTE, Timestamp};
@@ -53,8 +54,12 @@ impl Tenant {
         }
         for (id, micros) in &correction.grants {
             if let Some(grant) = self.state.grants.iter_mut().find(|grant| grant.id == *id) {
-                grant.remaining_micros = grant.remaining_micros.saturating_add(*micros).clamp(0, MICROS_MAX);
+                let remaining = grant.remaining_micros.saturating_add(*micros);
+                grant.remaining_micros = remaining.clamp(-MICROS_MAX, MICROS_MAX);
             }
+        }
+        for revived in &correction.revived {
+            hold::revive(&mut self.state, revived);
         }
         true
     }

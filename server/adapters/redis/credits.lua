@@ -5,7 +5,8 @@ local function is_live(grant) return not grant[3] or now < grant[3] end
 local function balance()
   local sum = 0
   for _, grant in ipairs(grants) do
-    if is_live(grant) then sum = sum + grant[4] end
+    -- What one grant lacks is no debt of another.
+    if is_live(grant) then sum = sum + max(grant[4], 0) end
   end
   return sum
 end
@@ -43,6 +44,13 @@ local function split(held, price)
     if burn[2] > micros then left[#left + 1] = {burn[1], burn[2] - micros} end
   end
   return paid, left
+end
+
+local function joined(burns, more)
+  local all = {}
+  for _, burn in ipairs(burns) do all[#all + 1] = burn end
+  for _, burn in ipairs(more) do all[#all + 1] = burn end
+  return all
 end
 
 local function total(burns)

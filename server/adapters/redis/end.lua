@@ -5,9 +5,10 @@ local event, payload, id, price = ask[2], ask[3], ask[4], ask[5]
 if not load() then return pack({'missing', now}) end
 
 local mark, is_abandoned = mark_of(event)
-if mark then
-  local raw = call('HGET', key, 'r' .. id)
-  local hold = raw and unpacked(raw)
+local raw = call('HGET', key, 'r' .. id)
+local hold = raw and unpacked(raw)
+-- An end that was abandoned is nothing any more where its reservation was revived.
+if mark and not (is_abandoned and hold and not hold[5]) then
   if mark[1] ~= payload then
     return pack({'gone', now, hold and (hold[5] or 'expired') or 'unknown'})
   end
@@ -16,12 +17,17 @@ if mark then
     if not hold or hold[3] <= now then return pack({'gone', now, 'expired'}) end
     advance()
     save()
+    if hold[5] then
+      hold[6] = now
+      put_hold(id, hold)
+    end
     mark[2], mark[5][2], mark[5][3] = now, head[1], head[2]
     keep(event, payload, mark[3], mark[5])
   end
   return pack({'replayed', now, pack(head), pack(grants), {}, mark[2], mark[3], mark[4], mark[5], raw})
 end
-local hold, gone = living(id)
+local gone
+hold, gone = living(id)
 if not hold then return pack({'gone', now, gone}) end
 local held = total(hold[1])
 if price > held and not hold[4] then return pack({'above', now, held}) end
@@ -33,7 +39,7 @@ advance(first, after)
 give_back(released)
 local excess, overage = burn(max(price - held, 0))
 head[6] = head[6] + overage
-hold[5], hold[6] = ask[6], now
+hold[5], hold[6], hold[7], hold[8] = ask[6], now, joined(paid, excess), overage
 put_hold(id, hold)
 save()
 local answer = {'end', head[1], head[2], first, after, paid, released, excess, overage}

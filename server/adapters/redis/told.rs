@@ -219,7 +219,7 @@ pub(super) fn reservation(reader: &mut Reader<'_>) -> Result<Option<Reservation>
 /// A reservation as it is kept.
 pub(super) fn kept_reservation(bytes: &[u8]) -> Option<Reservation> {
     let mut reader = Reader::new(bytes);
-    reader.list()?;
+    let parts = reader.list()?;
     let held = burns(&mut reader)?;
     let (opened_at, expires_at, excess_allowed) = (reader.moment()?, reader.moment()?, reader.flag()?);
     let kind = if reader.follows()? { Some(reader.text()?) } else { None };
@@ -232,7 +232,10 @@ pub(super) fn kept_reservation(bytes: &[u8]) -> Option<Reservation> {
                 Gone::Expired => EndKind::Expired,
                 Gone::Unknown => return None,
             };
-            Some(ReservationEnd { kind, at: reader.moment()? })
+            let at = reader.moment()?;
+            let (took, overage_micros) =
+                if parts > 6 { (burns(&mut reader)?, reader.whole()?) } else { Default::default() };
+            Some(ReservationEnd { kind, at, took, overage_micros })
         }
     };
     Some(Reservation { held, opened_at, expires_at, excess_allowed, ended })

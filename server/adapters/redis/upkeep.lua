@@ -19,6 +19,28 @@ local function burns_before(one, other)
   return is_before(one[1], other[1])
 end
 
+local function add(burns, sign)
+  for _, burn in ipairs(burns) do
+    for _, grant in ipairs(grants) do
+      if grant[1] == burn[1] then grant[4] = grant[4] + sign * burn[2] end
+    end
+  end
+end
+
+-- Opens a reservation again as the ledger has it, unless it was opened or said anew since: what its end took goes back, and
+-- what is held is taken, also below zero.
+local function revive(id, ended_at, lives)
+  local raw = call('HGET', key, 'r' .. id)
+  local hold = raw and unpacked(raw)
+  if hold and (not hold[5] or hold[6] ~= ended_at) or not hold and ended_at then return end
+  if hold and hold[7] then
+    add(hold[7], 1)
+    head[6] = max(head[6] - hold[8], 0)
+  end
+  add(lives[1], -1)
+  put_hold(id, lives)
+end
+
 local operations = {}
 
 -- {…, {{event, payload, at, price} …}}: marks of events that the ledger has.
@@ -142,7 +164,8 @@ function operations.read()
   return {'done', now, pack(head), pack(grants), call('HGETALL', key), call('HGETALL', key .. ':m:' .. life)}
 end
 
--- {…, epoch, number, {{limit, member, units} …}, {{grant, micros} …}, overage}
+-- {…, epoch, number, {{limit, member, units} …}, {{grant, micros} …}, overage, {{reservation, ended_at or false,
+-- hold} …}}
 function operations.correct()
   if not load() then return {'missing', now} end
   local number = ask[4]
@@ -165,9 +188,10 @@ function operations.correct()
   end
   for _, wrong in ipairs(ask[6]) do
     for _, grant in ipairs(grants) do
-      if grant[1] == wrong[1] then grant[4] = min(max(grant[4] + wrong[2], 0), MICROS_MAX) end
+      if grant[1] == wrong[1] then grant[4] = min(max(grant[4] + wrong[2], -MICROS_MAX), MICROS_MAX) end
     end
   end
+  for _, lives in ipairs(ask[8]) do revive(lives[1], lives[2], lives[3]) end
   save()
   return {'done', now}
 end

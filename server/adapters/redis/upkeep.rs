@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use crate::adapters::redis::told;
 use crate::adapters::redis::wire::{Reader, Writer};
 use crate::gate::call::{EventKey, PayloadHash};
-use crate::gate::counters::{Correction, Over};
+use crate::gate::counters::{Correction, Over, Revived};
 use crate::gate::decision::{Burn, CounterId};
 use crate::gate::state::{Counter, EndKind, Grant, Mark, Reservation, State};
 use crate::time::Timestamp;
@@ -151,7 +151,7 @@ pub(super) fn read(time: Option<Timestamp>) -> Vec<u8> {
 }
 
 pub(super) fn correct(time: Option<Timestamp>, correction: &Correction) -> Vec<u8> {
-    let mut out = begin(time, "correct", 5);
+    let mut out = begin(time, "correct", 6);
     out.count(correction.epoch).count(correction.number).list(correction.counters.len());
     for (id, units) in &correction.counters {
         out.list(3).bytes(&id.limit.0.to_be_bytes()).text(&id.member).whole(*units);
@@ -160,7 +160,12 @@ pub(super) fn correct(time: Option<Timestamp>, correction: &Correction) -> Vec<u
     for (id, micros) in &correction.grants {
         out.list(2).text(id).whole(*micros);
     }
-    out.whole(correction.overage_micros).take()
+    out.whole(correction.overage_micros).list(correction.revived.len());
+    for Revived { reservation, ended_at, held } in &correction.revived {
+        out.list(3).text(reservation).maybe(ended_at.map(Timestamp::micros));
+        put_reservation(&mut out, held);
+    }
+    out.take()
 }
 
 /// All that is known of a tenant, as `read` answers it.
@@ -229,12 +234,15 @@ fn packed(counter: &Counter) -> Option<Vec<u8>> {
 
 fn kept_reservation(hold: &Reservation) -> Vec<u8> {
     let mut out = Writer::new();
-    out.list(6).list(hold.held.len());
-    for Burn { grant, micros } in &hold.held {
-        out.list(2).text(grant).whole(*micros);
-    }
+    put_reservation(&mut out, hold);
+    out.take()
+}
+
+fn put_reservation(out: &mut Writer, hold: &Reservation) {
+    out.list(if hold.ended.is_some() { 8 } else { 6 });
+    put_burns(out, &hold.held);
     out.moment(hold.opened_at).moment(hold.expires_at).flag(hold.excess_allowed);
-    match hold.ended {
+    match &hold.ended {
         None => out.none().none(),
         Some(end) => {
             let kind = match end.kind {
@@ -242,8 +250,15 @@ fn kept_reservation(hold: &Reservation) -> Vec<u8> {
                 EndKind::Released => "released",
                 EndKind::Expired => "expired",
             };
-            out.text(kind).moment(end.at)
+            put_burns(out.text(kind).moment(end.at), &end.took);
+            out.whole(end.overage_micros)
         }
     };
-    out.take()
+}
+
+fn put_burns(out: &mut Writer, burns: &[Burn]) {
+    out.list(burns.len());
+    for Burn { grant, micros } in burns {
+        out.list(2).text(grant).whole(*micros);
+    }
 }

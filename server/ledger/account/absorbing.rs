@@ -14,8 +14,7 @@ pub(super) const CLOSED_KEPT: i64 = 35 * DAY;
 impl Account {
     /// Absorbs one record that the ledger counts. The caller has seen that its batch is new to this account (rule F).
     pub fn absorb(&mut self, record: &Record) {
-        self.decided_at_micros = self.decided_at_micros.max(record.at_micros);
-        self.counter_epoch = self.counter_epoch.max(record.counter_epoch);
+        self.note(record);
         match &record.body {
             Some(Body::Usage(usage)) => self.use_up(record, usage),
             Some(Body::Extension(extension)) => self.extend(extension, record),
@@ -24,6 +23,19 @@ impl Account {
             Some(Body::Breakage(breakage)) => self.close(breakage),
             Some(Body::Completion(_) | Body::Refusal(_)) | None => {}
         }
+    }
+
+    /// Absorbs the beginning or an extension of a reservation whose end was absorbed before: it counts, and holds nothing.
+    pub fn absorb_after_end(&mut self, record: &Record) {
+        self.note(record);
+        if let Some(Body::Usage(usage)) = &record.body {
+            self.count(record, usage);
+        }
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.decided_at_micros = self.decided_at_micros.max(record.at_micros);
+        self.counter_epoch = self.counter_epoch.max(record.counter_epoch);
     }
 
     /// Forgets what can no longer matter at that moment: before it is kept.
@@ -62,10 +74,7 @@ impl Account {
         if usage.mode() == Mode::Import {
             return;
         }
-        for charge in &usage.charges {
-            self.charge(charge, record);
-        }
-        self.enter_period(usage.period_start_micros, usage.period_end_micros);
+        self.count(record, usage);
         let Some(hold) = &usage.hold else {
             self.debit(&usage.burns, usage.period_start_micros);
             return self.go_over(usage.overage_micros, usage.period_start_micros);
@@ -83,6 +92,14 @@ impl Account {
         // What it took first is paid first, also where an extension was absorbed before it.
         known.burns.splice(0..0, usage.burns.iter().cloned());
         known.expire(hold.expires_at_micros, record);
+    }
+
+    /// What a call used of windows and quotas.
+    fn count(&mut self, record: &Record, usage: &Usage) {
+        for charge in &usage.charges {
+            self.charge(charge, record);
+        }
+        self.enter_period(usage.period_start_micros, usage.period_end_micros);
     }
 
     fn extend(&mut self, extension: &Extension, record: &Record) {

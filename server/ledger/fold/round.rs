@@ -36,6 +36,8 @@ pub(super) struct Item {
     pub(super) body: Bytes,
     /// Whether the account absorbs it: it is new, or our own replay (rule H).
     pub(super) posted: bool,
+    /// Whether it is of a reservation whose end counts already: it holds nothing any more (rule T).
+    pub(super) is_over: bool,
     /// What it changes in sums.
     pub(super) tallies: Vec<Tally>,
 }
@@ -65,7 +67,15 @@ impl Round {
         for (batch, stamp, body) in bodies {
             let record = Record::decode(body.clone()).map_err(|error| batch.corrupt(error))?;
             let tenant = intern(interned, &record.tenant);
-            items.push(Item { stamp, tenant, record, body, posted: false, tallies: Vec::new() });
+            items.push(Item {
+                stamp,
+                tenant,
+                record,
+                body,
+                posted: false,
+                is_over: false,
+                tallies: Vec::new(),
+            });
         }
         let position = batches.last().map(|batch| batch.position).unwrap_or_default();
         Ok(Self { position, items })

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use crate::failpoint::{self, Mutant};
 use crate::gate::call::EventKey;
+use crate::ledger::admission::end_key;
 use crate::ledger::event::{self, KeyKind};
 use crate::ledger::events::{Amended, Amendment, InsertedRow, Placed, RefusalRow, Row, RowKind};
 use crate::ledger::fold::round::{Item, Round, Tally};
 use crate::ledger::fold::{Fold, FoldError};
 use crate::ledger::record::{Body, Record};
 use crate::ledger::reservation_id;
+use crate::ledger::stamp::Stamp;
 use crate::ledger::standing::{Standing, decode};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -41,11 +43,27 @@ impl Fold {
         for (place, amended) in places.into_iter().zip(amended) {
             settle_amendment(&mut round.items[place], &amended)?;
         }
+        self.look_for_ends(round).await?;
 
         let (places, refusals): (Vec<_>, Vec<_>) = pick(&round.items, refusal).unzip();
         self.parts.events.refuse(refusals).await?;
         for place in places {
             round.items[place].tallies.push(Tally::Refused);
+        }
+        Ok(())
+    }
+}
+
+impl Fold {
+    /// Finds out which extensions come after the end of their reservation: from another slot, or said again after it. An account
+    /// forgets a reservation that has ended, and would hold for ever what they bring.
+    async fn look_for_ends(&self, round: &mut Round) -> Result<(), FoldError> {
+        for item in round.items.iter_mut().filter(|item| item.posted) {
+            let Some(Body::Extension(extension)) = &item.record.body else { continue };
+            let key = end_key(&item.tenant, &extension.reservation);
+            let end = self.parts.events.amendment(key).await?.map(|end| end.stamp);
+            let comes_later = |end: Stamp| end.position.slot == item.stamp.position.slot && end > item.stamp;
+            item.is_over = end.is_some_and(|end| !comes_later(end));
         }
         Ok(())
     }
@@ -138,7 +156,9 @@ fn settle_row(item: &mut Item, inserted: &InsertedRow, twice: bool) -> Result<()
     let Some(mut standing) = Standing::of(item.record.clone()) else { return Ok(()) };
     for early in &inserted.early {
         let before = standing.clone();
-        standing.amend(&decode(&early.body, &item.tenant)?);
+        let early = decode(&early.body, &item.tenant)?;
+        item.is_over |= matches!(early.body, Some(Body::End(_)));
+        standing.amend(&early);
         let after = Box::new(standing.clone());
         item.tallies.push(Tally::Amended { before: Box::new(before), after });
     }

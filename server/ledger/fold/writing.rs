@@ -139,7 +139,9 @@ fn absorb(account: &mut Account, items: &[&Item], through: Position) -> bool {
         if position.is_absorbed(&account.positions) && !failpoint::is(Mutant::FoldWithoutPosition) {
             continue;
         }
-        if item.posted {
+        if item.posted && item.is_over {
+            account.absorb_after_end(&item.record);
+        } else if item.posted {
             account.absorb(&item.record);
         }
         for change in item.changes() {

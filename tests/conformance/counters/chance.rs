@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tollgate::adapters::memory::counters::MemoryCounters;
 use tollgate::gate::call::{Call, Demand, Effect, EventKey, PayloadHash};
-use tollgate::gate::counters::{Charged, Correction, Counters, End, Extend, Over};
+use tollgate::gate::counters::{Charged, Correction, Counters, End, Extend, Over, Revived};
 use tollgate::gate::decide::allowance_id;
 use tollgate::gate::decision::LimitKind;
 use tollgate::gate::pattern::Pattern;
 use tollgate::gate::period::{Anchor, PeriodRule};
 use tollgate::gate::policy::{Features, LimitKey, Policy, Quota, RateKind, RateLimit, Scope};
-use tollgate::gate::state::{Counter, Grant, State};
+use tollgate::gate::state::{Counter, Grant, Reservation, State};
 use tollgate::time::{Clock as _, DAY, HOUR, MINUTE, ManualClock, SECOND, Timestamp};
 
 use super::redis::{private, servers};
@@ -401,6 +401,15 @@ impl Run {
             correction.grants.push((Arc::clone(&grant.id), self.dice.roll(200) - 100));
         }
         correction.overage_micros = self.dice.roll(20) - 10;
+        let mut reservations = state.reservations.iter().collect::<Vec<_>>();
+        reservations.sort_unstable_by_key(|(name, _)| Arc::clone(name));
+        for (name, known) in reservations {
+            if self.dice.roll(3) == 0 {
+                let ended_at = known.ended.as_ref().map(|end| end.at);
+                let held = Reservation { ended: None, ..known.clone() };
+                correction.revived.push(Revived { reservation: Arc::clone(name), ended_at, held });
+            }
+        }
         correction.number =
             correction.number.saturating_sub(u64::try_from(self.dice.roll(2)).expect("a small number"));
         let expected = self.memory.correct(ACME, &correction).await.expect("the counters answer");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate::gate::call::{Demand, Effect, EventKey, PayloadHash};
-use tollgate::gate::counters::{Counters, End, Ended, Extend, Extended, Gone, Over};
+use tollgate::gate::counters::{Correction, Counters, End, Ended, Extend, Extended, Gone, Over, Revived};
 use tollgate::gate::credit::total;
 use tollgate::gate::decision::{Burn, DenialReason, Verdict};
 use tollgate::gate::state::{EndKind, Mark, Reservation, ReservationEnd, State};
@@ -221,12 +221,92 @@ async fn an_end_that_was_abandoned_is_said_anew_while_the_reservation_would_live
     }
 }
 
+/// The reservation of a tenant's counters as the ledger has it, which knows nothing of its end.
+async fn revive(counters: &dyn Counters, name: &Arc<str>) -> Correction {
+    let state = counters.read(ACME).await.unwrap().unwrap();
+    let known = state.reservations[name].clone();
+    let ended_at = known.ended.as_ref().map(|end| end.at);
+    let held = Reservation { ended: None, ..known };
+    Correction {
+        epoch: state.epoch,
+        number: state.number,
+        revived: vec![Revived { reservation: Arc::clone(name), ended_at, held }],
+        ..Correction::default()
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_is_revived_whose_end_no_journal_has() {
+    let name = &Arc::from("res_1");
+    for (adapter, counters, clock) in installed(10).await {
+        hold(&*counters, name, 6, true).await;
+        // Of the 10 the end takes all, and 3 that nobody has.
+        assert_eq!(done(&end(&*counters, name, Some(13)).await), (6, 0, 4, 3, false), "{adapter}");
+        clock.advance(11 * SECOND);
+        let correction = revive(&*counters, name).await;
+        assert!(counters.correct(ACME, &correction).await.unwrap());
+        let state = counters.read(ACME).await.unwrap().unwrap();
+        assert_eq!((balance(&*counters).await, state.overage_micros), (Some(4), 0), "{adapter}");
+        // The same end again is no replay, and so is another.
+        assert_eq!(done(&end(&*counters, name, Some(2)).await), (2, 4, 0, 0, false), "{adapter}");
+        assert_eq!(balance(&*counters).await, Some(8));
+    }
+}
+
+#[tokio::test]
+async fn what_a_revived_reservation_holds_may_have_been_spent_and_comes_back_at_its_end() {
+    let name = &Arc::from("res_1");
+    for (adapter, counters, clock) in installed(10).await {
+        hold(&*counters, name, 6, false).await;
+        end(&*counters, name, Some(2)).await;
+        assert_eq!(denied(&decided(&*counters, &policy(), &demand(2, 8)).await), None);
+        clock.advance(11 * SECOND);
+        let correction = revive(&*counters, name).await;
+        assert!(counters.correct(ACME, &correction).await.unwrap());
+        assert_eq!(balance(&*counters).await, Some(0), "{adapter}");
+        assert_eq!(counters.read(ACME).await.unwrap().unwrap().grants[0].remaining_micros, -4);
+        assert_eq!(done(&end(&*counters, name, Some(2)).await), (2, 4, 0, 0, false), "{adapter}");
+        assert_eq!(counters.read(ACME).await.unwrap().unwrap().grants[0].remaining_micros, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_whose_end_was_said_anew_is_not_revived() {
+    let name = &Arc::from("res_1");
+    for (adapter, counters, clock) in installed(10).await {
+        hold(&*counters, name, 6, false).await;
+        end(&*counters, name, Some(2)).await;
+        let correction = revive(&*counters, name).await;
+        clock.advance(11 * SECOND);
+        assert!(done(&end(&*counters, name, Some(2)).await).4, "{adapter}");
+        assert!(counters.correct(ACME, &correction).await.unwrap());
+        assert_eq!(balance(&*counters).await, Some(8), "{adapter}");
+        assert_eq!(gone(&end(&*counters, name, None).await), Gone::Settled);
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_that_came_late_is_opened_and_one_that_lives_is_left_alone() {
+    let (name, other) = (&Arc::from("res_1"), Arc::from("res_2"));
+    for (adapter, counters, _) in installed(10).await {
+        hold(&*counters, name, 6, false).await;
+        let mut correction = revive(&*counters, name).await;
+        let held = vec![Burn { grant: Arc::from("gift"), micros: 3 }];
+        let late = Reservation { held, ..correction.revived[0].held.clone() };
+        correction.revived.push(Revived { reservation: Arc::clone(&other), ended_at: None, held: late });
+        assert!(counters.correct(ACME, &correction).await.unwrap());
+        assert_eq!(balance(&*counters).await, Some(1), "{adapter}");
+        assert_eq!(done(&end(&*counters, &other, Some(1)).await), (1, 2, 0, 0, false), "{adapter}");
+    }
+}
+
 #[tokio::test]
 async fn an_end_that_the_ledger_brought_answers_a_retry() {
     let name: &Arc<str> = &Arc::from("res_1");
     for (adapter, counters, _) in adapters().await {
         let held = vec![Burn { grant: Arc::from("gift"), micros: 6 }];
-        let ended = Some(ReservationEnd { kind: EndKind::Settled, at: NOON });
+        let (kind, took) = (EndKind::Settled, held.clone());
+        let ended = Some(ReservationEnd { kind, at: NOON, took, overage_micros: 2 });
         let reservation =
             Reservation { held, opened_at: NOON, expires_at: NOON.plus(TTL), excess_allowed: true, ended };
         let mut state = State { grants: vec![grant("gift", 4)], ..State::default() };

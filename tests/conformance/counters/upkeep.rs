@@ -65,7 +65,7 @@ async fn a_correction_is_posted_once_under_its_number() {
             number: read.number,
             counters: vec![(month(), -2)],
             grants: vec![(Arc::from("gift"), 1), (Arc::from("unknown"), 7)],
-            overage_micros: 0,
+            ..Correction::default()
         };
         decided(&*counters, &with_quota(9), &demand(4, 1)).await;
         for expected in [true, false] {
@@ -132,7 +132,7 @@ async fn a_correction_of_an_earlier_period_leaves_the_new_quota_alone() {
             counters: vec![(month(), 4)],
             grants: vec![(Arc::from("gift"), 1)],
             overage_micros: 4,
-            epoch: 0,
+            ..Correction::default()
         };
         assert!(counters.correct(ACME, &correction).await.unwrap());
         let next = decided(&*counters, &with_quota(9), &demand(3, 0)).await;

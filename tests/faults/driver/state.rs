@@ -62,6 +62,8 @@ impl State {
             Err(Failure::Unknown) => Answer::Unknown,
             Err(Failure::NotTaken) => Answer::NotTaken,
             Err(Failure::Reason(reason)) if reason == "EVENT_CONFLICT" => Answer::Conflict,
+            // It was never decided, and is too old for that now.
+            Err(Failure::Reason(reason)) if reason == "INVALID_FIELD" && plan.is_old() => Answer::NotTaken,
             Err(Failure::Reason(reason)) => {
                 self.history.defects.push(format!("{reason} to {plan:?}"));
                 Answer::NotTaken
