@@ -4,6 +4,8 @@ mod backends;
 mod broker;
 mod people;
 mod post;
+mod reload;
+mod renewal;
 mod rooms;
 mod settings;
 
@@ -59,6 +61,9 @@ pub use backends::{Incomplete, shared_wholly};
 use broker::Telling;
 use people::Base;
 pub use post::MailError;
+pub use reload::{Hangups, Reload};
+use renewal::Logins;
+pub use renewal::Renewable;
 use rooms::Rooms;
 pub use settings::{SettingsError, settings};
 
@@ -86,6 +91,7 @@ pub struct App {
     /// What says that somebody has logged in.
     pub tokens: Tokens,
     feed: Arc<Feed>,
+    renewable: Renewable,
     door: Door,
     edge: Edge,
     plans: PlansApi,
@@ -147,17 +153,18 @@ impl App {
         let stores = backends::stores(config, directory).await?;
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
-        let outbox = post::begin(&config.mail, directory, &documents, &clock, tasks)?;
+        let logins = Logins::of(config);
+        let outbox = post::begin(&config.mail, logins.mail.as_ref(), directory, &documents, &clock, tasks)?;
         let lockout = Arc::new(Lockout::new(
             &documents,
-            backends::failures(config, tasks).await?,
+            backends::failures(config, logins.redis.as_ref(), tasks).await?,
             Arc::clone(&outbox),
             &secrets.pepper,
             Arc::clone(&clock),
             tasks,
         ));
         let feed = Arc::new(Feed::default());
-        let counters = backends::counters(config, Arc::clone(&clock), tasks).await?;
+        let counters = backends::counters(config, logins.redis.as_ref(), Arc::clone(&clock), tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
         let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
         telling.follow(&mut followers);
@@ -179,12 +186,13 @@ impl App {
         let jobs = start_jobs(clean_up, &rooms, holdings.clone(), &base, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
-        telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
+        telling.begin(&config.mqtt, logins.mqtt.as_ref(), &ledger, &door, &rooms, tasks).await?;
         let plans = rooms.plans(&ledger, &pages, &clock);
         let admin = rooms.admin(jobs, holdings, &people, &pages);
         let auth = rooms.auth(people, accounts, &pages);
         let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
         Ok(Self {
+            renewable: Renewable::new(logins, &keyring, secrets),
             edge: Edge {
                 door: door.clone(),
                 keyring: Arc::clone(&keyring),
@@ -230,6 +238,12 @@ impl App {
     #[must_use]
     pub fn feed(&self) -> Arc<Feed> {
         Arc::clone(&self.feed)
+    }
+
+    /// What may be renewed while the server runs.
+    #[must_use]
+    pub fn renewable(&self) -> Renewable {
+        self.renewable.clone()
     }
 
     /// The HTTP edge.

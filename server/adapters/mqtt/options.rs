@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{Broker, MqttError, envelope, topic};
+use crate::secrets::current::{Current, Login};
 
 /// The largest message that the broker sends us, with its head; larger ones it drops.
 const PACKET_BYTES_MAX: u32 = 512 * 1024;
@@ -22,13 +23,9 @@ pub(super) const UNACKNOWLEDGED_MAX: u16 = 32;
 /// How long a connection may take to begin.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The options of each connection to a broker.
+/// The options of each connection to a broker, without the login: that may be another one each time.
 pub(super) fn of(broker: &Broker, receives: bool) -> Result<MqttOptions, MqttError> {
     let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
-    if let Some(username) = &broker.username {
-        let password = broker.password.as_ref().map_or("", |password| password.expose_secret());
-        options.set_credentials(username, password);
-    }
     if broker.ca_file.is_some() {
         options.set_transport(Transport::tls_with_config(trust(broker)?.into()));
     }
@@ -49,6 +46,15 @@ pub(super) fn of(broker: &Broker, receives: bool) -> Result<MqttOptions, MqttErr
     let (topic, offline) = (topic::node(&broker.node), envelope::status(&broker.node, "offline"));
     options.set_last_will(LastWill::new(topic, offline, QoS::AtLeastOnce, true, None));
     Ok(options)
+}
+
+/// The options of the next connection.
+pub(super) fn next(options: &MqttOptions, login: Option<&Current<Login>>) -> MqttOptions {
+    let mut options = options.clone();
+    if let Some(Login { username, password }) = login.map(Current::get) {
+        options.set_credentials(username, password.expose_secret());
+    }
+    options
 }
 
 fn trust(broker: &Broker) -> Result<ClientConfig, MqttError> {
