@@ -368,9 +368,7 @@ mod tests {
         let environment = [("TOLLGATE_MQTT_PASSWORD", "of the environment")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut given = Origin::new(Some(path), environment).read().unwrap();
-        assert!(
-            given.secret(Secret::InfisicalClientSecret).is_some() && !format!("{given:?}").contains("s3cret")
-        );
+        assert!(given.secret(Secret::InfisicalClient).is_some() && !format!("{given:?}").contains("s3cret"));
         let wanted = [
             "TOLLGATE_OPERATOR_KEY",
             "TOLLGATE_OPERATOR_PEPPER",

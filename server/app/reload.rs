@@ -4,6 +4,7 @@
 
 mod again;
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
@@ -104,7 +105,7 @@ impl Reload {
             }
         }
         let (renewed, unchanged) = (names(&summary.renewed), names(&summary.unchanged));
-        info!(renewed, unchanged, "read again at a SIGHUP; renewed: {renewed}; unchanged: {unchanged}");
+        info!("read again at a SIGHUP; renewed: {renewed}; unchanged: {unchanged}");
     }
 
     async fn look_at_certificates(&self, summary: &mut Summary) {
@@ -113,7 +114,7 @@ impl Reload {
             Look::Renewed => summary.renewed.push(CERTIFICATES.to_owned()),
             Look::Unchanged => summary.unchanged.push(CERTIFICATES.to_owned()),
             Look::Unused => {
-                warn!(setting = CERTIFICATES, "`{CERTIFICATES}` cannot be used, and the old one stays");
+                warn!("`{CERTIFICATES}` cannot be used, and the old one stays");
             }
         }
     }
@@ -121,10 +122,7 @@ impl Reload {
     fn take_over(&mut self, again: &Again, summary: &mut Summary) {
         for unread in &again.unread {
             let (secrets, problem) = (names(&unread.secrets), &unread.problem);
-            error!(
-                secrets,
-                problem, "cannot be read again, and what was read before stays: {secrets}: {problem}"
-            );
+            error!(problem, "{secrets} cannot be read again, and what was read before stays: {problem}");
         }
         // What a restart would say of it.
         let config = match again.given.config() {
@@ -140,8 +138,7 @@ impl Reload {
         self.take_names(again, &config, summary);
         let changed = self.in_use.changed(&again.given);
         if !changed.is_empty() {
-            let settings = names(&changed);
-            warn!(settings, "changed and needs a restart, because it is no secret: {settings}");
+            warn!("{} changed and needs a restart: only secrets are read again", names(&changed));
         }
     }
 
@@ -156,10 +153,10 @@ impl Reload {
                 }
             }
             Fate::Restart(reason) => {
-                warn!(%secret, "`{secret}` has changed and needs a restart: {reason}; the old one stays");
+                warn!("`{secret}` has changed and needs a restart: {reason}; the old one stays");
             }
             Fate::Refused(reason) => {
-                error!(%secret, reason, "`{secret}` has changed and is not used: {reason}; the old one stays");
+                error!(reason, "`{secret}` has changed and is not used: {reason}; the old one stays");
             }
         }
     }
@@ -201,7 +198,7 @@ impl Reload {
             Secret::MongodbUri => Fate::Restart("connections to MongoDB are made with the one of the start"),
             Secret::SentryDsn => Fate::Restart("errors are sent with the one of the start"),
             // It was asked with already.
-            Secret::InfisicalClientSecret => Fate::Renewed,
+            Secret::InfisicalClient => Fate::Renewed,
         }
     }
 
@@ -230,9 +227,10 @@ fn set<T: Clone>(current: Option<&Current<T>>, value: Option<T>) -> Fate {
     Fate::Renewed
 }
 
-fn names(names: &[impl ToString]) -> String {
+/// Settings by their names. Between quotes of this kind, what follows one of a password is not taken for a password.
+fn names(names: &[impl Display]) -> String {
     if names.is_empty() {
         return String::from("nothing");
     }
-    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -28,7 +28,7 @@ pub enum SettingsError {
 
 /// What is given, and secrets that are not given from where the settings say that they are.
 pub async fn settings(mut given: Given) -> Result<Given, SettingsError> {
-    if let Some(source) = source(&given.infisical, given.secret(Secret::InfisicalClientSecret))? {
+    if let Some(source) = source(&given.infisical, given.secret(Secret::InfisicalClient))? {
         let wanted: Vec<_> = given.wanted().into_iter().map(Secret::variable).collect();
         given.add(&source.read(&wanted).await?);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// Where secrets are that neither the file nor the environment gives. Its own secret is [`Secret::InfisicalClientSecret`](crate::config::Secret).
+/// Where secrets are that neither the file nor the environment gives. Its own secret is [`Secret::InfisicalClient`](crate::config::Secret).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InfisicalConfig {

@@ -22,7 +22,7 @@ pub enum Secret {
     /// The address of the counters, with our credentials there.
     RedisUrl,
     /// The secret of our identity at Infisical.
-    InfisicalClientSecret,
+    InfisicalClient,
 }
 
 impl Secret {
@@ -35,7 +35,7 @@ impl Secret {
         Self::SentryDsn,
         Self::MongodbUri,
         Self::RedisUrl,
-        Self::InfisicalClientSecret,
+        Self::InfisicalClient,
     ];
 
     /// Its section.
@@ -65,7 +65,7 @@ impl Secret {
             Self::SentryDsn => ("sentry", "dsn"),
             Self::MongodbUri => ("mongodb", "uri"),
             Self::RedisUrl => ("redis", "url"),
-            Self::InfisicalClientSecret => ("infisical", "client_secret"),
+            Self::InfisicalClient => ("infisical", "client_secret"),
         }
     }
 }

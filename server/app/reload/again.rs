@@ -74,7 +74,7 @@ impl Again {
         };
         let may_be_there = |secret: &Secret| in_use.secret(*secret).is_some() && !own(secret);
         let mut secrets: Vec<_> = self.given.wanted().into_iter().filter(may_be_there).collect();
-        let client_secret = Secret::InfisicalClientSecret;
+        let client_secret = Secret::InfisicalClient;
         if !stays(self.given.secret(client_secret), &client_secret) {
             secrets.push(client_secret);
         }
@@ -144,7 +144,7 @@ impl Places {
 
 /// What the source has. Which source it is is no secret, and so it is the one of the start.
 async fn found(given: &Given, in_use: &Given) -> Result<Found, SettingsError> {
-    let Some(source) = source(&in_use.infisical, given.secret(Secret::InfisicalClientSecret))? else {
+    let Some(source) = source(&in_use.infisical, given.secret(Secret::InfisicalClient))? else {
         return Ok(Found::new());
     };
     let wanted: Vec<_> = given.wanted().into_iter().map(Secret::variable).collect();
