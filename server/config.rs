@@ -6,6 +6,7 @@
 //! gives may come from a source of secrets, under the name of its variable.
 
 mod accounts;
+mod bounded;
 mod data;
 mod given;
 mod http;
@@ -34,7 +35,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::secret_file::SecretFileError;
 
-pub use crate::config::accounts::{AccountsConfig, Party, Seconds};
+pub use crate::config::accounts::{AccountsConfig, Party, SessionDays, TokenSeconds};
+pub use crate::config::bounded::{Bounded, Unit};
 pub use crate::config::data::DataConfig;
 pub use crate::config::given::{Given, Origin, Unread};
 pub use crate::config::http::{HttpConfig, ResetFormat};
@@ -47,7 +49,7 @@ pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
 pub use crate::config::redis::RedisConfig;
-pub use crate::config::retention::{Days, RetentionConfig};
+pub use crate::config::retention::{RetentionConfig, RetentionDays};
 pub use crate::config::secret::Secret;
 pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
