@@ -104,6 +104,7 @@ async fn is_counted(server: &Reloading, id: &str) -> bool {
     let list = v1::ListEventsRequest {
         tenant_id: "acme".into(),
         freshness: v1::Freshness::Fresh.into(),
+        page_size: 1_000,
         ..v1::ListEventsRequest::default()
     };
     let events = operator(server.address).track().list_events(list).await.unwrap().into_inner().events;
