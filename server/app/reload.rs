@@ -121,7 +121,10 @@ impl Reload {
 
     fn take_over(&mut self, again: &Again, summary: &mut Summary) {
         for unread in &again.unread {
-            let (secrets, problem) = (names(&unread.secrets), &unread.problem);
+            let problem = &unread.problem;
+            // Of a source it is not known what it would have given.
+            let no_names = unread.secrets.is_empty();
+            let secrets = if no_names { String::from("secrets") } else { names(&unread.secrets) };
             error!(problem, "{secrets} cannot be read again, and what was read before stays: {problem}");
         }
         // What a restart would say of it.

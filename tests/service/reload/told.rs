@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use test_servers::Redis;
 use tollgate_client::v1;
 
 use super::{READ_AGAIN, Reloading, expect};
@@ -37,6 +38,21 @@ async fn a_server_that_waits_for_its_stores_lives_on_too() {
     program.terminate();
     let ended = program.ended().await;
     assert!(ended.status.success(), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_during_the_start_is_done_after_it() {
+    let Some(mut redis) = Redis::start() else { return };
+    redis.kill();
+    let data = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let mut command = tollgate(&["--listen", &address.to_string()], data.path());
+    command.env("TOLLGATE_REDIS_URL", redis.url());
+    let program = Program::spawn(command);
+    program.says("Redis is waited for").await;
+    program.hang_up();
+    redis.restart();
+    program.says(READ_AGAIN).await;
 }
 
 #[tokio::test]
