@@ -190,17 +190,11 @@ impl App {
         let plans = rooms.plans(&ledger, &pages, &clock);
         let admin = rooms.admin(jobs, holdings, &people, &pages);
         let auth = rooms.auth(people, accounts, &pages);
-        let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
+        let edge = edge(config, &door, &rooms, &clock);
+        let Rooms { keyring, audit, tokens, .. } = rooms;
         Ok(Self {
             renewable: Renewable::new(logins, &keyring, secrets),
-            edge: Edge {
-                door: door.clone(),
-                keyring: Arc::clone(&keyring),
-                clock: Arc::clone(&clock),
-                reset_format: config.http.reset_format,
-                body_bytes_max: bytes(config.limits.http_body_bytes),
-                signing_keys,
-            },
+            edge,
             plans,
             auth,
             admin,
@@ -249,6 +243,17 @@ impl App {
     /// The HTTP edge.
     pub fn http(&self) -> Router {
         self.edge.clone().routes()
+    }
+}
+
+fn edge(config: &Config, door: &Door, rooms: &Rooms, clock: &Arc<dyn Clock>) -> Edge {
+    Edge {
+        door: door.clone(),
+        keyring: Arc::clone(&rooms.keyring),
+        clock: Arc::clone(clock),
+        reset_format: config.http.reset_format,
+        body_bytes_max: bytes(config.limits.http_body_bytes),
+        signing_keys: Arc::clone(&rooms.signing_keys),
     }
 }
 
