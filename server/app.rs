@@ -4,6 +4,8 @@ mod backends;
 mod broker;
 mod people;
 mod post;
+mod reload;
+mod renewal;
 mod rooms;
 mod settings;
 
@@ -61,6 +63,9 @@ pub use backends::{Incomplete, shared_wholly};
 use broker::Telling;
 use people::{Base, Opened};
 pub use post::MailError;
+pub use reload::{Hangups, Reload};
+use renewal::Logins;
+pub use renewal::Renewable;
 use rooms::Rooms;
 pub use settings::{SettingsError, settings};
 
@@ -88,6 +93,7 @@ pub struct App {
     /// What says that somebody has logged in.
     pub tokens: Tokens,
     feed: Arc<Feed>,
+    renewable: Renewable,
     door: Door,
     edge: Edge,
     plans: PlansApi,
@@ -149,17 +155,18 @@ impl App {
         let stores = backends::stores(config, directory).await?;
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
-        let outbox = post::begin(&config.mail, directory, &documents, &clock, tasks)?;
+        let logins = Logins::of(config);
+        let outbox = post::begin(&config.mail, logins.mail.as_ref(), directory, &documents, &clock, tasks)?;
         let lockout = Arc::new(Lockout::new(
             &documents,
-            backends::failures(config, tasks).await?,
+            backends::failures(config, logins.redis.as_ref(), tasks).await?,
             Arc::clone(&outbox),
             &secrets.pepper,
             Arc::clone(&clock),
             tasks,
         ));
         let feed = Arc::new(Feed::default());
-        let counters = backends::counters(config, Arc::clone(&clock), tasks).await?;
+        let counters = backends::counters(config, logins.redis.as_ref(), Arc::clone(&clock), tasks).await?;
         let telling = Telling::prepare(&config.mqtt, &stores, &clock, tasks);
         let mut followers = Followers { observers: vec![Arc::<Feed>::clone(&feed)], ..Followers::default() };
         telling.follow(&mut followers);
@@ -181,20 +188,15 @@ impl App {
         let jobs = start_jobs(clean_up, &rooms, ends.clone(), &base, tasks);
         let pages = Pages::new(&secrets.pepper);
         let door = Door::new(ledger.clone(), Arc::clone(&rooms.resolver), Arc::clone(&feed), pages.clone());
-        telling.begin(&config.mqtt, &ledger, &door, &rooms, tasks).await?;
+        telling.begin(&config.mqtt, logins.mqtt.as_ref(), &ledger, &door, &rooms, tasks).await?;
         let plans = rooms.plans(&ledger, &pages, &clock);
         let admin = rooms.admin(jobs, ends, &people, &pages);
         let auth = rooms.auth(people, accounts, &pages);
-        let Rooms { keyring, audit, signing_keys, tokens, .. } = rooms;
+        let edge = edge(config, &door, &rooms, &clock);
+        let Rooms { keyring, audit, tokens, .. } = rooms;
         Ok(Self {
-            edge: Edge {
-                door: door.clone(),
-                keyring: Arc::clone(&keyring),
-                clock: Arc::clone(&clock),
-                reset_format: config.http.reset_format,
-                body_bytes_max: bytes(config.limits.http_body_bytes),
-                signing_keys,
-            },
+            renewable: Renewable::new(logins, &keyring, secrets),
+            edge,
             plans,
             auth,
             admin,
@@ -234,9 +236,26 @@ impl App {
         Arc::clone(&self.feed)
     }
 
+    /// What may be renewed while the server runs.
+    #[must_use]
+    pub fn renewable(&self) -> Renewable {
+        self.renewable.clone()
+    }
+
     /// The HTTP edge.
     pub fn http(&self) -> Router {
         self.edge.clone().routes()
+    }
+}
+
+fn edge(config: &Config, door: &Door, rooms: &Rooms, clock: &Arc<dyn Clock>) -> Edge {
+    Edge {
+        door: door.clone(),
+        keyring: Arc::clone(&rooms.keyring),
+        clock: Arc::clone(clock),
+        reset_format: config.http.reset_format,
+        body_bytes_max: bytes(config.limits.http_body_bytes),
+        signing_keys: Arc::clone(&rooms.signing_keys),
     }
 }
 

@@ -1,11 +1,14 @@
-//! What whoever runs the server decides: one struct for each concern, read once at start.
+//! What whoever runs the server decides: one struct for each concern, read once at start. Secrets alone are
+//! read again when the server is told to.
 //!
 //! A setting has a section and a name. In the file it stands as `name` under `[section]`; in the environment as
 //! `TOLLGATE_SECTION_NAME`, which wins over the file. The flags of `tollgate serve` win over both. A secret that neither
 //! gives may come from a source of secrets, under the name of its variable.
 
 mod accounts;
+mod bounded;
 mod data;
+mod given;
 mod http;
 mod infisical;
 mod limits;
@@ -17,6 +20,7 @@ mod operator;
 mod plans;
 mod redis;
 mod retention;
+mod secret;
 pub mod secret_file;
 mod sentry;
 mod server;
@@ -24,18 +28,17 @@ mod tls;
 mod traces;
 
 use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use config::{Map, Value, ValueKind};
-use secrecy::ExposeSecret as _;
+use config::{Map, Value};
 use serde::de::DeserializeOwned;
 
 use crate::config::secret_file::SecretFileError;
-use crate::secrets::Found;
 
-pub use crate::config::accounts::{AccountsConfig, Party, Seconds};
+pub use crate::config::accounts::{AccountsConfig, Party, SessionDays, TokenSeconds};
+pub use crate::config::bounded::{Bounded, Unit};
 pub use crate::config::data::DataConfig;
+pub use crate::config::given::{Given, Origin, Unread};
 pub use crate::config::http::{HttpConfig, ResetFormat};
 pub use crate::config::infisical::InfisicalConfig;
 pub use crate::config::limits::LimitsConfig;
@@ -46,14 +49,12 @@ pub use crate::config::mqtt::{BrokerUrl, Ingest, MqttConfig};
 pub use crate::config::operator::OperatorConfig;
 pub use crate::config::plans::PlansConfig;
 pub use crate::config::redis::RedisConfig;
-pub use crate::config::retention::{Days, RetentionConfig};
+pub use crate::config::retention::{RetentionConfig, RetentionDays};
+pub use crate::config::secret::Secret;
 pub use crate::config::sentry::SentryConfig;
 pub use crate::config::server::{Reflection, ServerConfig};
 pub use crate::config::tls::TlsConfig;
 pub use crate::config::traces::{Ratio, RatioOutOfRange, TracesConfig};
-
-/// What the name of every variable begins with.
-const PREFIX: &str = "TOLLGATE_";
 
 /// The sections of the file, in the order of the fields of [`Config`], and the one that is needed before them.
 const SECTIONS: [&str; 17] = [
@@ -78,28 +79,6 @@ const SECTIONS: [&str; 17] = [
 
 /// The section of the source of secrets.
 const INFISICAL: &str = "infisical";
-
-/// The settings that are secrets, by section. Each may stand in a file of its own, which `NAME_file` names.
-const SECRETS: [(&str, &str); 8] = [
-    ("operator", "key"),
-    ("operator", "pepper"),
-    ("mqtt", "password"),
-    ("mail", "password"),
-    ("sentry", "dsn"),
-    ("mongodb", "uri"),
-    ("redis", "url"),
-    (INFISICAL, "client_secret"),
-];
-
-/// Variables of our clients, which may stand in the same environment.
-const CLIENT_VARIABLES: [&str; 6] = [
-    "TOLLGATE_ENDPOINT",
-    "TOLLGATE_API_KEY",
-    "TOLLGATE_TENANT",
-    "TOLLGATE_CA_FILE",
-    "TOLLGATE_CERTIFICATE_FILE",
-    "TOLLGATE_KEY_FILE",
-];
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
@@ -145,61 +124,11 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        Given::read(file, environment)?.config()
-    }
-}
-
-/// What the file and the environment give, before a source of secrets has added to it.
-#[derive(Clone)]
-pub struct Given {
-    /// Which source that is.
-    pub infisical: InfisicalConfig,
-    sections: Sections,
-}
-
-impl Given {
-    /// Reads the file, if there is one, and the environment. What is no section or no variable is an error, by its name.
-    pub fn read(
-        file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
-        let mut sections = match file {
-            Some(path) => file_sections(path)?,
-            None => Map::new(),
-        };
-        if let Some(unknown) = sections.keys().find(|name| !SECTIONS.contains(&name.as_str())) {
-            return Err(ConfigError::UnknownSection { name: unknown.clone() });
-        }
-        add_environment(&mut sections, environment)?;
-        read_secret_files(&mut sections)?;
-        Ok(Self { infisical: section(&mut sections, INFISICAL)?, sections })
+        Origin::new(file.map(Path::to_owned), environment).read()?.config()
     }
 
-    /// The variables of the secrets that are not given.
-    #[must_use]
-    pub fn wanted(&self) -> Vec<String> {
-        let secrets =
-            SECRETS.iter().filter(|(section, name)| *section != INFISICAL && !self.has(section, name));
-        secrets.map(|(section, name)| variable(section, name)).collect()
-    }
-
-    /// Adds secrets by their variables. What is given stays.
-    pub fn add(&mut self, found: &Found) {
-        for (section, name) in SECRETS {
-            let Some(secret) = found.get(&variable(section, name)) else { continue };
-            let table =
-                self.sections.entry(section.to_owned()).or_insert_with(|| Value::from(Sections::new()));
-            // A section that is no table is refused as such.
-            if let ValueKind::Table(settings) = &mut table.kind {
-                settings.entry(name.to_owned()).or_insert_with(|| Value::from(secret.expose_secret()));
-            }
-        }
-    }
-
-    /// All settings. One that does not exist is an error, by its name.
-    pub fn config(self) -> Result<Config, ConfigError> {
-        let mut sections = self.sections;
-        Ok(Config {
+    fn of(mut sections: Sections) -> Result<Self, ConfigError> {
+        Ok(Self {
             server: section(&mut sections, "server")?,
             tls: section(&mut sections, "tls")?,
             data: section(&mut sections, "data")?,
@@ -217,18 +146,6 @@ impl Given {
             redis: section(&mut sections, "redis")?,
             mail: section(&mut sections, "mail")?,
         })
-    }
-
-    fn has(&self, section: &str, name: &str) -> bool {
-        let table = self.sections.get(section).map(|table| &table.kind);
-        matches!(table, Some(ValueKind::Table(settings)) if settings.contains_key(name))
-    }
-}
-
-/// What is given has secrets in it.
-impl fmt::Debug for Given {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Given").field("infisical", &self.infisical).finish_non_exhaustive()
     }
 }
 
@@ -265,20 +182,16 @@ pub enum ConfigError {
         name: String,
     },
     /// A secret is given twice, and nobody knows which one is meant.
-    #[error("in the settings `{section}`: both `{name}` and `{name}_file` are given")]
+    #[error("in the settings `{}`: both `{name}` and `{name}_file` are given", secret.section(), name = secret.name())]
     Twice {
-        /// The section.
-        section: &'static str,
-        /// The setting.
-        name: &'static str,
+        /// The secret.
+        secret: Secret,
     },
     /// A file with a secret cannot be used.
-    #[error("in the settings `{section}`: `{name}_file` cannot be used")]
+    #[error("in the settings `{}`: `{}_file` cannot be used", secret.section(), secret.name())]
     SecretFile {
-        /// The section.
-        section: &'static str,
-        /// The setting.
-        name: &'static str,
+        /// The secret.
+        secret: Secret,
         /// Why not.
         #[source]
         source: SecretFileError,
@@ -295,73 +208,9 @@ pub enum ConfigError {
 
 type Sections = Map<String, Value>;
 
-fn variable(section: &str, name: &str) -> String {
-    format!("{PREFIX}{section}_{name}").to_ascii_uppercase()
-}
-
-fn file_sections(path: &Path) -> Result<Sections, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    let malformed = |problem| ConfigError::Malformed { path: path.to_owned(), problem };
-    config::Config::builder()
-        .add_source(config::File::from_str(&text, config::FileFormat::Toml))
-        .build()
-        .and_then(config::Config::try_deserialize::<Sections>)
-        .map_err(|error| malformed(first_line(&error)))
-}
-
 /// The lines after the first quote the file, which may hold a secret.
 fn first_line(error: &dyn Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-fn add_environment(
-    sections: &mut Sections,
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
-    for (variable, value) in environment {
-        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
-        #[cfg(feature = "faults")]
-        if variable == crate::failpoint::VARIABLE {
-            continue;
-        }
-        if CLIENT_VARIABLES.contains(&variable.as_str()) {
-            continue;
-        }
-        let path = path.to_ascii_lowercase();
-        let place = path.split_once('_').filter(|(section, _)| SECTIONS.contains(section));
-        let Some((section, name)) = place else {
-            return Err(ConfigError::UnknownVariable { name: variable });
-        };
-        let table = sections.entry(section.to_owned()).or_insert_with(|| Value::from(Sections::new()));
-        let ValueKind::Table(settings) = &mut table.kind else {
-            return Err(ConfigError::UnknownSection { name: section.to_owned() });
-        };
-        settings.insert(name.to_owned(), Value::from(value));
-    }
-    Ok(())
-}
-
-/// Puts each secret that stands in a file of its own in the place of the file's name.
-fn read_secret_files(sections: &mut Sections) -> Result<(), ConfigError> {
-    for (section, name) in SECRETS {
-        let Some(Value { kind: ValueKind::Table(settings), .. }) = sections.get_mut(section) else {
-            continue;
-        };
-        let Some(path) = settings.remove(&format!("{name}_file")) else { continue };
-        if settings.contains_key(name) {
-            return Err(ConfigError::Twice { section, name });
-        }
-        let invalid = |problem| ConfigError::Invalid { section, problem };
-        let path = path.into_string().map_err(|error| invalid(first_line(&error)))?;
-        let secret = secret_file::read(Path::new(&path)).map_err(|source| ConfigError::SecretFile {
-            section,
-            name,
-            source,
-        })?;
-        settings.insert(name.to_owned(), Value::from(secret.expose_secret()));
-    }
-    Ok(())
 }
 
 fn section<T: DeserializeOwned + Default>(
@@ -377,6 +226,8 @@ fn section<T: DeserializeOwned + Default>(
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
     use crate::gate::policy::FailPolicy;
 
@@ -518,8 +369,8 @@ mod tests {
         std::fs::write(&path, file).unwrap();
         let environment = [("TOLLGATE_MQTT_PASSWORD", "of the environment")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut given = Given::read(Some(&path), environment).unwrap();
-        assert!(given.infisical.client_secret.is_some() && !format!("{given:?}").contains("s3cret"));
+        let mut given = Origin::new(Some(path), environment).read().unwrap();
+        assert!(given.secret(Secret::InfisicalClient).is_some() && !format!("{given:?}").contains("s3cret"));
         let wanted = [
             "TOLLGATE_OPERATOR_KEY",
             "TOLLGATE_OPERATOR_PEPPER",
@@ -527,7 +378,7 @@ mod tests {
             "TOLLGATE_SENTRY_DSN",
             "TOLLGATE_MONGODB_URI",
         ];
-        assert_eq!(wanted.as_slice(), given.wanted());
+        assert_eq!(wanted.as_slice(), given.wanted().into_iter().map(Secret::variable).collect::<Vec<_>>());
         let all =
             wanted.iter().chain(&["TOLLGATE_REDIS_URL", "TOLLGATE_MQTT_PASSWORD", "TOLLGATE_SERVER_LISTEN"]);
         given.add(&all.map(|name| ((*name).to_owned(), "of the source".into())).collect());

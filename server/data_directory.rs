@@ -118,6 +118,16 @@ impl DataDirectory {
         Ok(SecretBox::new(Box::new(bytes)))
     }
 
+    /// The operator's key that was made at the first start, if it was.
+    pub fn kept_operator_key(path: &Path) -> Result<Option<SecretString>, DataDirectoryError> {
+        read_secret(&path.join(OPERATOR_KEY))
+    }
+
+    /// The secret that the hashes of credentials are mixed with, as it was made at the first start, if it was.
+    pub fn kept_pepper(path: &Path) -> Result<Option<SecretString>, DataDirectoryError> {
+        read_secret(&path.join(PEPPER))
+    }
+
     /// Under another name first, so that a half-written secret is never found.
     fn keep_secret(&self, file: &Path, secret: &SecretString) -> Result<(), DataDirectoryError> {
         let draft = file.with_extension("new");
@@ -194,7 +204,9 @@ fn read_secret(path: &Path) -> Result<Option<SecretString>, DataDirectoryError> 
     }
 }
 
-fn key_problem(key: &str) -> Option<&'static str> {
+/// What is wrong with an operator's key, if anything is.
+#[must_use]
+pub fn key_problem(key: &str) -> Option<&'static str> {
     if key.chars().count() < KEY_CHARACTERS_MIN {
         return Some("is shorter than 32 characters");
     }

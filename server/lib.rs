@@ -31,5 +31,6 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod connector;
 pub mod data_directory;
 pub mod telemetry;

@@ -1,4 +1,7 @@
-//! The port `SecretSource`: a place beside the settings where secrets are kept for several programs.
+//! The port `SecretSource`: a place beside the settings where secrets are kept for several programs. And secrets that may be
+//! renewed while they are in use.
+
+pub mod current;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,7 +5,6 @@ mod mailbox;
 mod panics;
 mod scrub;
 mod sentry;
-mod tls;
 mod traces;
 
 use std::io::{self, IsTerminal as _};
@@ -28,7 +27,6 @@ use crate::telemetry::sentry::Reporter;
 pub use crate::telemetry::panics::{Panicked, guarded};
 pub use crate::telemetry::scrub::scrub;
 pub use crate::telemetry::sentry::SentryError;
-pub use crate::telemetry::tls::AddressError;
 pub use crate::telemetry::traces::TracesError;
 
 /// Calls that came in, by `method` and `code` (gRPC by name, HTTP by number).

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::adapters::infisical::endpoint::Endpoint;
+use crate::connector::AddressError;
 use crate::secrets::{Found, SecretSource, SourceError};
 
 /// How long the login and the secrets may take together.
@@ -66,6 +67,15 @@ pub enum InfisicalError {
     /// The system trusts nobody.
     #[error("infisical.ca_file is not set, and no certificate of the system's trust store can be read")]
     Untrusting,
+}
+
+impl From<AddressError> for InfisicalError {
+    fn from(error: AddressError) -> Self {
+        match error {
+            AddressError::Malformed | AddressError::Credentials => Self::Url,
+            AddressError::Untrusting => Self::Untrusting,
+        }
+    }
 }
 
 /// A folder of secrets in Infisical.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rumqttc::v5::ConnectionError;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
-use secrecy::SecretString;
 use tokio::sync::watch;
 
 use crate::live::announcement::{Announcement, State};
 use crate::live::inbox::Inbox;
 use crate::live::publisher::{PublishError, Publisher};
+use crate::secrets::current::{Current, Login};
 use crate::tasks::Tasks;
 
 mod connection;
@@ -41,10 +41,8 @@ pub struct Broker {
     pub port: u16,
     /// A file with the certificates that its own is signed with, in PEM; `None`: without TLS.
     pub ca_file: Option<PathBuf>,
-    /// Our name there.
-    pub username: Option<String>,
-    /// Our password there.
-    pub password: Option<SecretString>,
+    /// Our name and our password there, asked for at each connection.
+    pub login: Option<Current<Login>>,
     /// Our client's id; no other client has it.
     pub client_id: String,
     /// The name of this process, under which its status is told.

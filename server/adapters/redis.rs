@@ -3,6 +3,7 @@
 //! A tenant's keys begin with `tg:{tenant}` and lie in one slot. The scripts decide and change; what they saw is answered,
 //! and the refusal, the limits and the balance are worked out of it by the gate's own rules, so that these stand once.
 
+mod access;
 mod ask;
 pub mod counters;
 mod error;
@@ -16,4 +17,5 @@ mod told;
 mod upkeep;
 mod wire;
 
+pub use access::{Settings, same_place};
 pub use error::RedisError;

@@ -16,13 +16,14 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 
 use crate::adapters::mime::{self, Formatted};
 use crate::adapters::smtp::sober::Sober;
 use crate::mail::address::Address;
 use crate::mail::mailer::{Mailer, MailerError, Message};
+use crate::secrets::current::{Current, Login};
 
 mod sober;
 
@@ -40,8 +41,8 @@ pub struct Relay {
     pub port: u16,
     /// How it is spoken to in secret.
     pub encryption: Encryption,
-    /// Our name and our password there. They are told in secret only.
-    pub login: Option<(String, SecretString)>,
+    /// Our name and our password there, asked for at each letter. They are told in secret only.
+    pub login: Option<Current<Login>>,
     /// The address that letters come from.
     pub from: Address,
     /// A file with the certificates that its own is signed with, in PEM; `None`: those that the system trusts.
@@ -83,7 +84,6 @@ pub enum SmtpError {
 /// A mail server over SMTP.
 pub struct Smtp {
     relay: Relay,
-    credentials: Option<Credentials>,
     tls: TlsParameters,
     hello: ClientId,
 }
@@ -100,10 +100,7 @@ impl Smtp {
         if relay.login.is_some() && relay.encryption == Encryption::None {
             return Err(SmtpError::PasswordInTheClear);
         }
-        let credentials = relay.login.as_ref().map(|(username, password)| {
-            Credentials::new(username.clone(), password.expose_secret().to_owned())
-        });
-        Ok(Self { tls: trust(&relay)?, hello: ClientId::default(), credentials, relay })
+        Ok(Self { tls: trust(&relay)?, hello: ClientId::default(), relay })
     }
 
     async fn deliver(&self, letter: &Formatted) -> Result<AsyncSmtpConnection, MailerError> {
@@ -128,8 +125,9 @@ impl Smtp {
             let started = connection.starttls(self.tls.clone(), hello).await;
             started.map_err(|error| away("STARTTLS", &error))?;
         }
-        if let Some(credentials) = &self.credentials {
-            let known = connection.auth(&MECHANISMS, credentials).await;
+        if let Some(Login { username, password }) = self.relay.login.as_ref().map(Current::get) {
+            let credentials = Credentials::new(username, password.expose_secret().to_owned());
+            let known = connection.auth(&MECHANISMS, &credentials).await;
             known.map_err(|error| away("`mail.username` and `mail.password`", &error))?;
         }
         Ok(connection)

@@ -9,7 +9,7 @@ mod validity;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,26 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 pub struct Certificates {
     files: Files,
     current: Arc<RwLock<Arc<ServerConfig>>>,
-    used: [u8; 32],
+    // One look at a time.
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    digest: [u8; 32],
+    outcome: Look,
+}
+
+/// What became of the files when they were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// They are what is in use.
+    Unchanged,
+    /// They are new, and new connections use them.
+    Renewed,
+    /// They cannot be used, and the last good ones stay.
+    Unused,
 }
 
 impl Certificates {
@@ -36,7 +55,8 @@ impl Certificates {
         let Some(files) = Files::named(config)? else { return Ok(None) };
         let contents = files.read()?;
         let current = Arc::new(RwLock::new(Arc::new(files.check(&contents)?)));
-        Ok(Some(Self { used: contents.digest(), files, current }))
+        let seen = Seen { digest: contents.digest(), outcome: Look::Unchanged };
+        Ok(Some(Self { seen: Arc::new(Mutex::new(seen)), files, current }))
     }
 
     /// What a new connection uses.
@@ -45,43 +65,27 @@ impl Certificates {
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Looks at the files every few seconds, and at once at each SIGHUP, until `stopping`.
-    pub async fn keep_fresh(mut self, stopping: CancellationToken) {
-        let mut hangups = match signal(SignalKind::hangup()) {
-            Ok(hangups) => Some(hangups),
-            Err(error) => {
-                error!("SIGHUP cannot be heard; certificates are looked at by the clock: {error}");
-                None
-            }
-        };
-        loop {
-            let told = async {
-                match &mut hangups {
-                    Some(hangups) => drop(hangups.recv().await),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
-                () = told => {}
-            }
+    /// Looks at the files every few seconds, until `stopping`.
+    pub async fn keep_fresh(self, stopping: CancellationToken) {
+        while stopping.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_some() {
             self.look().await;
         }
     }
 
-    /// Uses what the files hold now, if that is new and good. What is bad is told once.
-    async fn look(&mut self) {
-        let files = self.files.clone();
-        let used = self.used;
+    /// Uses what the files hold now, if that is new and good. What is bad is told in the log once.
+    pub async fn look(&self) -> Look {
+        let mut seen = self.seen.lock().await;
+        let (files, digest) = (self.files.clone(), seen.digest);
         // The disk may hang, and no call should wait for it.
-        let looked = tokio::task::spawn_blocking(move || files.news(used)).await;
-        let Ok(Some((seen, outcome))) = looked else { return };
-        self.used = seen;
-        match outcome {
+        let looked = tokio::task::spawn_blocking(move || files.news(digest)).await;
+        let Ok(Some((digest, found))) = looked else {
+            return if seen.outcome == Look::Unused { Look::Unused } else { Look::Unchanged };
+        };
+        let outcome = match found {
             Ok(config) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 info!("the certificate of the port was read again; new connections use it");
+                Look::Renewed
             }
             Err(error) => {
                 let chain = files::chain(&error);
@@ -89,8 +93,11 @@ impl Certificates {
                     error = chain,
                     "the new certificate of the port is not used, the old one stays: {chain}"
                 );
+                Look::Unused
             }
-        }
+        };
+        *seen = Seen { digest, outcome };
+        outcome
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -32,6 +33,7 @@ use crate::gate::counters::Counters;
 use crate::gate::fallback::Fallback;
 use crate::identity::lockout::failures::Failures;
 use crate::ledger::works::Stores;
+use crate::secrets::current::Current;
 use crate::store::Documents;
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -104,17 +106,21 @@ impl Default for mongo::settings::Settings {
 }
 
 /// Opens the counts of failed logins: this process's own, or those in Redis.
-pub(super) async fn failures(config: &Config, tasks: &Tasks) -> Result<Arc<dyn Failures>, StartError> {
-    let Some(settings) = redis_settings(&config.redis) else {
+pub(super) async fn failures(
+    config: &Config,
+    url: Option<&Current<SecretString>>,
+    tasks: &Tasks,
+) -> Result<Arc<dyn Failures>, StartError> {
+    let Some(settings) = redis_settings(&config.redis, url) else {
         return Ok(Arc::new(MemoryFailures::default()));
     };
     let connect = || RedisFailures::connect(&settings, tasks);
     Ok(Arc::new(when_there("Redis", config, connect, RedisError::is_passing).await?))
 }
 
-fn redis_settings(config: &RedisConfig) -> Option<Settings> {
+fn redis_settings(config: &RedisConfig, url: Option<&Current<SecretString>>) -> Option<Settings> {
     Some(Settings {
-        url: config.url.clone()?,
+        url: url?.clone(),
         ca_file: config.ca_file.clone(),
         timeout: config.timeout(),
         connect_timeout: config.connect_timeout(),
@@ -124,10 +130,11 @@ fn redis_settings(config: &RedisConfig) -> Option<Settings> {
 /// Opens the counters: this process's own, or Redis, with what decides while that is away.
 pub(super) async fn counters(
     config: &Config,
+    url: Option<&Current<SecretString>>,
     clock: Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Result<Arc<dyn Counters>, StartError> {
-    let Some(settings) = redis_settings(&config.redis) else {
+    let Some(settings) = redis_settings(&config.redis, url) else {
         return Ok(Arc::new(MemoryCounters::new(clock)));
     };
     let connect = || RedisCounters::connect(&settings, Arc::clone(&clock), tasks);

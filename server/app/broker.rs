@@ -12,6 +12,7 @@ use crate::ledger::notices::Notices;
 use crate::ledger::works::{Followers, Ledger, Stores};
 use crate::live::inbox::Inbox;
 use crate::live::outbox::{Outbox, OutboxParts};
+use crate::secrets::current::{Current, Login};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -57,6 +58,7 @@ impl Telling {
     pub(super) async fn begin(
         self,
         config: &MqttConfig,
+        login: Option<&Current<Login>>,
         ledger: &Ledger,
         door: &Door,
         rooms: &Rooms,
@@ -66,14 +68,19 @@ impl Telling {
         let inbox =
             || -> Arc<dyn Inbox> { Arc::new(IngestDoor::new(door.clone(), Arc::clone(&rooms.keyring))) };
         let inbox = (config.ingest == Ingest::On).then(inbox);
-        let mqtt = Mqtt::connect(broker(config, url, ledger.slot())?, inbox, tasks).await?;
+        let mqtt = Mqtt::connect(broker(config, url, login, ledger.slot())?, inbox, tasks).await?;
         let directory = Arc::clone(&rooms.directory);
         outbox.publish_to(Arc::new(mqtt), directory, ledger.slot(), ledger.steps(), ledger.trail());
         Ok(())
     }
 }
 
-fn broker(config: &MqttConfig, url: &BrokerUrl, slot: u32) -> Result<Broker, MqttError> {
+fn broker(
+    config: &MqttConfig,
+    url: &BrokerUrl,
+    login: Option<&Current<Login>>,
+    slot: u32,
+) -> Result<Broker, MqttError> {
     if url.tls && config.ca_file.is_none() {
         return Err(MqttError::CertificatesMissing);
     }
@@ -82,8 +89,7 @@ fn broker(config: &MqttConfig, url: &BrokerUrl, slot: u32) -> Result<Broker, Mqt
         host: url.host.clone(),
         port: url.port,
         ca_file: config.ca_file.clone().filter(|_| url.tls),
-        username: config.username.clone(),
-        password: config.password.clone(),
+        login: login.cloned(),
         client_id: config.client_id.clone().unwrap_or_else(|| format!("tollgate-{node}")),
         node,
         keepalive: Duration::from_secs(config.keepalive_seconds.0.into()),

@@ -11,6 +11,7 @@ use crate::mail::delivery::Delivery;
 use crate::mail::mailer::Mailer;
 use crate::mail::outbox::Outbox;
 use crate::mail::words::{Words, WordsError};
+use crate::secrets::current::{Current, Login};
 use crate::store::Documents;
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -46,6 +47,7 @@ pub enum MailError {
 /// Opens the outbox, and begins to send what is in it.
 pub(super) fn begin(
     config: &MailConfig,
+    login: Option<&Current<Login>>,
     directory: &Path,
     documents: &Arc<dyn Documents>,
     clock: &Arc<dyn Clock>,
@@ -54,7 +56,7 @@ pub(super) fn begin(
     let outbox = Arc::new(Outbox::new(documents, Arc::clone(clock)));
     let delivery = Delivery {
         outbox: Arc::clone(&outbox),
-        mailer: mailer(config, directory)?,
+        mailer: mailer(config, login, directory)?,
         words: Words::new(config.link_base.as_ref().map(|base| base.0.clone()))?,
         clock: Arc::clone(clock),
         pace: config.pace(),
@@ -63,32 +65,34 @@ pub(super) fn begin(
     Ok(outbox)
 }
 
-fn mailer(config: &MailConfig, directory: &Path) -> Result<Arc<dyn Mailer>, MailError> {
+fn mailer(
+    config: &MailConfig,
+    login: Option<&Current<Login>>,
+    directory: &Path,
+) -> Result<Arc<dyn Mailer>, MailError> {
     let Some(url) = &config.url else {
         let from =
             config.from.clone().unwrap_or_else(|| Address::parse(FROM).expect("an address of ours is one"));
         return Ok(Arc::new(MailFiles::open(&directory.join(MAIL), from)?));
     };
-    Ok(Arc::new(Smtp::new(relay(config, url)?)?))
+    Ok(Arc::new(Smtp::new(relay(config, login, url)?)?))
 }
 
-fn relay(config: &MailConfig, url: &MailUrl) -> Result<Relay, MailError> {
+fn relay(config: &MailConfig, login: Option<&Current<Login>>, url: &MailUrl) -> Result<Relay, MailError> {
     let encryption = match (url.tls, config.starttls) {
         (true, StartTls::Required) => Encryption::Tls,
         (true, StartTls::Off) => return Err(MailError::StartTlsOff),
         (false, StartTls::Required) => Encryption::StartTls,
         (false, StartTls::Off) => Encryption::None,
     };
-    let login = match (&config.username, &config.password) {
-        (Some(username), Some(password)) => Some((username.clone(), password.clone())),
-        (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => return Err(MailError::LoginIncomplete),
-    };
+    if config.username.is_some() != config.password.is_some() {
+        return Err(MailError::LoginIncomplete);
+    }
     Ok(Relay {
         host: url.host.clone(),
         port: url.port,
         encryption,
-        login,
+        login: login.cloned(),
         from: config.from.clone().ok_or(MailError::FromMissing)?,
         ca_file: config.ca_file.clone(),
         timeout: config.timeout(),
@@ -105,7 +109,9 @@ mod tests {
         let path = directory.path().join("tollgate.toml");
         std::fs::write(&path, format!("[mail]\n{file}")).unwrap();
         let config = crate::config::Config::read(Some(&path), []).unwrap();
-        mailer(&config.mail, directory.path()).map_or_else(|error| error.to_string(), |_| String::new())
+        let login = config.mail.login().map(Current::new);
+        mailer(&config.mail, login.as_ref(), directory.path())
+            .map_or_else(|error| error.to_string(), |_| String::new())
     }
 
     #[test]

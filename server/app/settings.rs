@@ -1,7 +1,9 @@
 //! The settings with what a source of secrets adds to them, before anything else begins.
 
+use secrecy::SecretString;
+
 use crate::adapters::infisical::{Folder, Infisical, InfisicalError};
-use crate::config::{Config, ConfigError, Given, InfisicalConfig};
+use crate::config::{ConfigError, Given, InfisicalConfig, Secret};
 use crate::secrets::{SecretSource as _, SourceError};
 
 /// The settings cannot be had wholly. No variant says a secret.
@@ -24,17 +26,27 @@ pub enum SettingsError {
     Config(#[from] ConfigError),
 }
 
-/// All settings: what is given, and secrets that are not given from where the settings say that they are.
-pub async fn settings(mut given: Given) -> Result<Config, SettingsError> {
-    if !given.infisical.url.is_empty() {
-        let source = Infisical::new(folder(&given.infisical)?)?;
-        let found = source.read(&given.wanted()).await?;
-        given.add(&found);
+/// What is given, and secrets that are not given from where the settings say that they are.
+pub async fn settings(mut given: Given) -> Result<Given, SettingsError> {
+    if let Some(source) = source(&given.infisical, given.secret(Secret::InfisicalClient))? {
+        let wanted: Vec<_> = given.wanted().into_iter().map(Secret::variable).collect();
+        given.add(&source.read(&wanted).await?);
     }
-    Ok(given.config()?)
+    Ok(given)
 }
 
-fn folder(config: &InfisicalConfig) -> Result<Folder, SettingsError> {
+/// Who keeps secrets beside the settings, if anybody does.
+pub(super) fn source(
+    config: &InfisicalConfig,
+    client_secret: Option<&SecretString>,
+) -> Result<Option<Infisical>, SettingsError> {
+    if config.url.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Infisical::new(folder(config, client_secret)?)?))
+}
+
+fn folder(config: &InfisicalConfig, client_secret: Option<&SecretString>) -> Result<Folder, SettingsError> {
     let missing = |name| SettingsError::Missing { name };
     for (name, text) in [
         ("client_id", &config.client_id),
@@ -49,7 +61,7 @@ fn folder(config: &InfisicalConfig) -> Result<Folder, SettingsError> {
     Ok(Folder {
         url: config.url.clone(),
         client_id: config.client_id.clone(),
-        client_secret: config.client_secret.clone().ok_or_else(|| missing("client_secret"))?,
+        client_secret: client_secret.cloned().ok_or_else(|| missing("client_secret"))?,
         workspace_id: config.workspace_id.clone(),
         environment: config.environment.clone(),
         secret_path: config.secret_path.clone(),

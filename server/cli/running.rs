@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::front::{Front, Reflects};
 use crate::api::serve::{Drained, Port};
 use crate::api::tls::Certificates;
-use crate::app::{App, Secrets};
-use crate::config::Config;
+use crate::app::{App, Hangups, Reload, Renewable, Secrets};
+use crate::config::{Config, Given, Origin};
 use crate::data_directory::DataDirectory;
 use crate::live::feed::Feed;
 use crate::tasks::Tasks;
@@ -32,9 +32,11 @@ pub struct Running {
     port: ServedPort,
     failed: CancellationToken,
     feed: Arc<Feed>,
+    renewable: Renewable,
+    certificates: Option<Certificates>,
     tasks: Tasks,
     // Held until everything else has ended.
-    _directory: DataDirectory,
+    directory: DataDirectory,
 }
 
 /// The journal cannot be written. A sync that failed is never tried again: what is on the disk is found out at the next
@@ -66,7 +68,7 @@ impl Running {
         let port = Port::bind(config.server.listen).await?.with_certificates(certificates.clone());
         let address = port.address();
         let tasks = Tasks::default();
-        if let Some(certificates) = certificates {
+        if let Some(certificates) = certificates.clone() {
             tasks.spawn(certificates.keep_fresh(tasks.stopping()));
         }
         tasks.spawn(telemetry::keep_up(tasks.stopping()));
@@ -84,8 +86,15 @@ impl Running {
         };
         front.open(app.services(), app.http()).await;
         tracing::info!(%address, "ready for calls on {address}");
-        let (failed, feed) = (app.ledger.failed(), app.feed());
-        Ok(Self { address, config, port, failed, feed, tasks, _directory: directory })
+        let (failed, feed, renewable) = (app.ledger.failed(), app.feed(), app.renewable());
+        Ok(Self { address, config, port, failed, feed, renewable, certificates, tasks, directory })
+    }
+
+    /// Reads secrets and certificates again at each SIGHUP. `given` is what the settings are that it was started with.
+    pub fn read_again_at(&self, hangups: Hangups, origin: Origin, given: Given) {
+        let (directory, renewable) = (self.directory.path().to_owned(), self.renewable.clone());
+        let reload = Reload::new(origin, given, directory, renewable, self.certificates.clone());
+        self.tasks.spawn(reload.run(hangups, self.tasks.stopping()));
     }
 
     /// Where it listens; the port is the real one also where 0 was asked for.

@@ -11,9 +11,9 @@ use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app;
+use crate::app::{self, Hangups};
 use crate::cli::running::Running;
-use crate::config::{Config, Given};
+use crate::config::{Config, Given, Origin};
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
 use crate::tasks::Tasks;
 use crate::time::SystemClock;
@@ -40,15 +40,18 @@ pub struct ServeArgs {
 
 /// Runs the server until it is told to end.
 pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    // Before anything that takes time: whoever sends one does not want the server to end.
+    let hangups = Hangups::listen()?;
     failpoint::arm()?;
-    let config = settings(args).await?;
-    let telemetry = telemetry::start(&config)?;
-    let served = serve(config).await;
+    let settings = Settings::read(args).await?;
+    let telemetry = telemetry::start(&settings.config)?;
+    let served = serve(settings, hangups).await;
     telemetry.end().await;
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(settings: Settings, hangups: Hangups) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Settings { origin, given, config } = settings;
     let stop = stop_signal()?;
     // Before a key is made that would be nobody's.
     app::shared_wholly(&config)?;
@@ -60,20 +63,32 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
         started = Running::start(config, directory, operator_key.secret, Arc::new(SystemClock)) => started?,
         () = stop.cancelled() => return Ok(()),
     };
+    running.read_again_at(hangups, origin, given);
     running.serve_until(stop.cancelled()).await
 }
 
-async fn settings(args: ServeArgs) -> Result<Config, Box<dyn Error + Send + Sync>> {
-    let environment = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    let mut config = app::settings(Given::read(args.config.as_deref(), environment)?).await?;
-    if let Some(listen) = args.listen {
-        config.server.listen = listen;
+/// The settings, and where they came from.
+struct Settings {
+    origin: Origin,
+    given: Given,
+    config: Config,
+}
+
+impl Settings {
+    async fn read(args: ServeArgs) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        let origin = Origin::new(args.config, environment);
+        let given = app::settings(origin.read()?).await?;
+        let mut config = given.config()?;
+        if let Some(listen) = args.listen {
+            config.server.listen = listen;
+        }
+        if let Some(directory) = args.data {
+            config.data.directory = directory;
+        }
+        Ok(Self { origin, given, config })
     }
-    if let Some(directory) = args.data {
-        config.data.directory = directory;
-    }
-    Ok(config)
 }
 
 /// Shows a key that was just made. It is shown this once.

@@ -5,14 +5,16 @@ use std::thread::available_parallelism;
 
 use serde::Deserialize;
 
+use crate::config::bounded::{Bounded, Days, Seconds};
 use crate::identity::accounts::SignUp;
 use crate::identity::hasher::Cost;
 
 const PARTY_BYTES_MAX: usize = 200;
-const SECONDS_MIN: u32 = 60;
-/// A signing key verifies for about as long after another one signs.
-const SECONDS_MAX: u32 = 3_600;
-const DAYS_MAX: u32 = 3_650;
+
+/// The life of an access token. A signing key verifies for about as long as the longest after another one signs.
+pub type TokenSeconds = Bounded<Seconds, 60, 3_600>;
+/// The life of a session.
+pub type SessionDays = Bounded<Days, 1, 3_650>;
 
 /// People who log in, and the tokens that they get. Hashes of passwords that were made at another cost are made anew at the next login.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,11 +33,11 @@ pub struct AccountsConfig {
     /// Whom the tokens are for, their `aud`. Servers that share a store share it.
     pub audience: Party,
     /// For how many seconds an access token is good.
-    pub access_token_seconds: Seconds,
+    pub access_token_seconds: TokenSeconds,
     /// For how many days a refresh token is good, and so a session that nobody uses.
-    pub refresh_token_days: Days,
+    pub refresh_token_days: SessionDays,
     /// For how many days a session is good, however much it is used.
-    pub session_days_max: Days,
+    pub session_days_max: SessionDays,
     /// Whether anybody may sign up.
     pub sign_up: SignUp,
 }
@@ -52,9 +54,9 @@ impl Default for AccountsConfig {
             hashes_at_once: None,
             issuer: Party::default(),
             audience: Party::default(),
-            access_token_seconds: Seconds::default(),
-            refresh_token_days: Days(30),
-            session_days_max: Days(365),
+            access_token_seconds: TokenSeconds::of(600),
+            refresh_token_days: SessionDays::of(30),
+            session_days_max: SessionDays::of(365),
             sign_up: SignUp::default(),
         }
     }
@@ -103,59 +105,5 @@ impl TryFrom<String> for Party {
             return Ok(Self(text));
         }
         Err(format!("{text:?} has not 1 to {PARTY_BYTES_MAX} bytes, or has a space in it"))
-    }
-}
-
-/// Days of a session, 1 to 3,650.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Days(u32);
-
-impl Days {
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<u32> for Days {
-    type Error = String;
-
-    fn try_from(days: u32) -> Result<Self, String> {
-        if (1..=DAYS_MAX).contains(&days) {
-            return Ok(Self(days));
-        }
-        Err(format!("{days} days are not 1 to {DAYS_MAX}"))
-    }
-}
-
-/// The life of an access token in seconds, 60 to 3,600.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Seconds(u32);
-
-impl Seconds {
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl Default for Seconds {
-    fn default() -> Self {
-        Self(600)
-    }
-}
-
-impl TryFrom<u32> for Seconds {
-    type Error = String;
-
-    fn try_from(seconds: u32) -> Result<Self, String> {
-        if (SECONDS_MIN..=SECONDS_MAX).contains(&seconds) {
-            return Ok(Self(seconds));
-        }
-        Err(format!("{seconds} seconds are not {SECONDS_MIN} to {SECONDS_MAX}"))
     }
 }

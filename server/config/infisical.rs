@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
 use serde::Deserialize;
 
-/// Where secrets are that neither the file nor the environment gives. They are read once, at the start.
+/// Where secrets are that neither the file nor the environment gives. Its own secret is [`Secret::InfisicalClient`](crate::config::Secret).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InfisicalConfig {
@@ -13,8 +12,6 @@ pub struct InfisicalConfig {
     pub url: String,
     /// The id of the machine identity that logs in (universal auth).
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: Option<SecretString>,
     /// The project.
     pub workspace_id: String,
     /// Its environment, for example `prod`.
@@ -30,7 +27,6 @@ impl Default for InfisicalConfig {
         Self {
             url: String::new(),
             client_id: String::new(),
-            client_secret: None,
             workspace_id: String::new(),
             environment: String::new(),
             secret_path: String::from("/"),

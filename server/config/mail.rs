@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::mail::address::Address;
+use crate::secrets::current::Login;
 
 /// Who takes the letters to people. Without an address each is a file in the data directory.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,12 @@ pub struct MailConfig {
 }
 
 impl MailConfig {
+    /// Our name and our password there, where both are set.
+    #[must_use]
+    pub fn login(&self) -> Option<Login> {
+        Some(Login { username: self.username.clone()?, password: self.password.clone()? })
+    }
+
     /// How long a letter may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {

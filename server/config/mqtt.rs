@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::secrets::current::Login;
+
 /// The broker that is told what happens. Without an address nobody is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +31,14 @@ pub struct MqttConfig {
     pub session_seconds: u32,
     /// Messages that the broker may have without having acknowledged them.
     pub inflight_max: InflightMax,
+}
+
+impl MqttConfig {
+    /// Our name and our password there, which may be empty. `None`: we have no name.
+    #[must_use]
+    pub fn login(&self) -> Option<Login> {
+        Some(Login { username: self.username.clone()?, password: self.password.clone().unwrap_or_default() })
+    }
 }
 
 impl Default for MqttConfig {

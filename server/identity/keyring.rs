@@ -22,6 +22,7 @@ use crate::identity::roles::Roles;
 use crate::identity::seal::{Digest, Seal, equal, from_hex};
 use crate::identity::tenant::Tenant;
 use crate::identity::token::Tokens;
+use crate::secrets::current::Current;
 use crate::store::changes::Confirmed;
 use crate::store::records::Records;
 use crate::store::{Documents, StoreError};
@@ -35,7 +36,7 @@ const TOKEN_PREFIX: &str = "eyJ";
 /// Knows the callers by their credentials.
 pub struct Keyring {
     seal: Seal,
-    operator_digest: Digest,
+    operator_digest: Current<Digest>,
     operator: Arc<Caller>,
     keys: Records<ApiKey>,
     tenants: Records<Tenant>,
@@ -130,7 +131,7 @@ impl Keyring {
             is_outside: false,
         };
         Self {
-            operator_digest: seal.digest(&[operator_key.expose_secret().as_bytes()]),
+            operator_digest: Current::new(digest_of(&seal, operator_key)),
             seal,
             operator: Arc::new(operator),
             keys: Records::new(Arc::clone(documents)),
@@ -149,11 +150,16 @@ impl Keyring {
         Self { uses: Some(uses), ..self }
     }
 
+    /// The operator has another credential from now on, and the old one is nobody's.
+    pub fn set_operator_key(&self, key: &SecretString) {
+        self.operator_digest.set(digest_of(&self.seal, key));
+    }
+
     /// The caller, if it is known without the store. `None`: ask [`Keyring::authenticate`].
     pub fn recall(&self, credential: &str) -> Option<Result<Arc<Caller>, CredentialError>> {
         let digest = self.digest(credential);
         // The digests are compared, not the credentials: what their first difference tells is worthless without the secret.
-        if equal(&digest, &self.operator_digest) {
+        if equal(&digest, &self.operator_digest.get()) {
             return Some(Ok(Arc::clone(&self.operator)));
         }
         let now = self.clock.now();
@@ -288,6 +294,10 @@ impl Keyring {
     pub(super) const fn confirmed(&self) -> &Confirmed {
         &self.confirmed
     }
+}
+
+fn digest_of(seal: &Seal, key: &SecretString) -> Digest {
+    seal.digest(&[key.expose_secret().as_bytes()])
 }
 
 fn caller(key: &ApiKey) -> Result<Caller, StoreError> {

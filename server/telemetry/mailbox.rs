@@ -14,8 +14,8 @@ use metrics::counter;
 use sentry::{Envelope, Transport};
 use tracing::warn;
 
+use crate::connector::{Alpn, Connector};
 use crate::telemetry::SENTRY_LOST;
-use crate::telemetry::tls::{Alpn, Connector};
 
 /// Envelopes that wait, at most.
 const WAITING_MAX: usize = 64;

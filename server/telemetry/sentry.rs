@@ -15,9 +15,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::config::SentryConfig;
+use crate::connector::{self, AddressError, Connector};
 use crate::telemetry::mailbox::{Mailbox, Recipient};
 use crate::telemetry::scrub::scrub;
-use crate::telemetry::tls::{AddressError, Connector};
 
 /// How the program names itself to Sentry.
 const AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
@@ -51,7 +51,7 @@ impl Reporter {
     pub(super) fn new(config: &SentryConfig, dsn: &SecretString) -> Result<Self, SentryError> {
         let dsn: Dsn = dsn.expose_secret().parse().map_err(SentryError::Dsn)?;
         let url = dsn.envelope_api_url().as_str().parse().map_err(|_| AddressError::Malformed)?;
-        let connector = Connector::to(&url)?;
+        let connector = Connector::to(&url, connector::system_roots)?;
         let recipient = Recipient { connector, url, auth: dsn.to_auth(Some(AGENT)).to_string() };
         let mailbox = Mailbox::open(recipient).map_err(SentryError::Thread)?;
         let mut options = ClientOptions::new()

@@ -22,9 +22,9 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::TracesConfig;
+use crate::connector::{self, AddressError, Alpn, Connector};
 use crate::id;
 use crate::telemetry::SPANS_LOST;
-use crate::telemetry::tls::{AddressError, Alpn, Connector};
 
 /// Spans that wait, at most; more are dropped.
 const WAITING_MAX: usize = 4_096;
@@ -96,7 +96,7 @@ fn is_own_span(metadata: &Metadata<'_>) -> bool {
 
 fn channel(endpoint: &str) -> Result<Channel, TracesError> {
     let address: Uri = endpoint.parse().map_err(|_| AddressError::Malformed)?;
-    let connector = Connector::to(&address)?;
+    let connector = Connector::to(&address, connector::system_roots)?;
     let authority = address.authority().map_or("", |authority| authority.as_str());
     // The connector does what `https` asks for; to tonic, which has no TLS of its own here, it is a plain connection.
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))

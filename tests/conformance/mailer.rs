@@ -13,6 +13,7 @@ use test_servers::{Smtp as Server, SmtpConfig, SmtpTls};
 use tollgate::adapters::smtp::{Encryption, Relay, Smtp};
 use tollgate::mail::address::Address;
 use tollgate::mail::mailer::Message;
+use tollgate::secrets::current::{Current, Login};
 use tollgate::time::Timestamp;
 
 /// Longer than in service: a busy machine is no fault here.
@@ -45,7 +46,8 @@ fn server(encryption: Encryption) -> Option<Server> {
 
 /// How that server is reached.
 fn relay(port: u16, encryption: Encryption) -> Relay {
-    let login = (encryption != Encryption::None).then(|| (USERNAME.to_owned(), SecretString::from(PASSWORD)));
+    let login = || Login { username: USERNAME.to_owned(), password: SecretString::from(PASSWORD) };
+    let login = (encryption != Encryption::None).then(|| Current::new(login()));
     Relay {
         host: String::from("localhost"),
         port,

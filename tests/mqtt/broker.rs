@@ -79,6 +79,16 @@ impl Broker {
         self.server.restart();
     }
 
+    /// Starts again, and knows the server by that password alone.
+    pub(crate) fn change_password(&mut self, password: &str) {
+        let users = config().users.into_iter();
+        let changed = users.map(|(name, known)| match name.as_str() == SERVER.0 {
+            true => (name, password.to_owned()),
+            false => (name, known),
+        });
+        self.server.change_users(&changed.collect::<Vec<_>>());
+    }
+
     /// Leaves its connections open, and says nothing any more.
     pub(crate) fn pause(&self) {
         self.server.pause();

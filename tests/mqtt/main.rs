@@ -9,6 +9,7 @@ mod broker;
 mod ingest;
 mod isolation;
 mod listener;
+mod renewed;
 mod server;
 mod shared;
 mod starts;

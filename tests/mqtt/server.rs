@@ -66,6 +66,21 @@ impl Server {
         assert!(child.wait().unwrap().success(), "{}", self.log());
     }
 
+    /// Tells it that something has changed.
+    pub(crate) fn hang_up(&self) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").arg("-HUP").arg(id).status().unwrap().success());
+    }
+
+    /// Waits until it has said that.
+    pub(crate) async fn says(&self, words: &str) {
+        let began = Instant::now();
+        while !self.log().contains(words) {
+            assert!(began.elapsed() < PATIENCE, "it does not say `{words}`:\n{}", self.log());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// What it said about itself.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

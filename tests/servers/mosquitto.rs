@@ -44,6 +44,18 @@ impl Mosquitto {
         Some(Self { process })
     }
 
+    /// Starts it again with these users, and no others.
+    ///
+    /// # Panics
+    /// It was started without users, or does not start.
+    pub fn change_users(&mut self, users: &[(String, String)]) {
+        let passwords = self.process.directory().join("passwords");
+        assert!(passwords.exists(), "it asks nobody who they are");
+        self.process.kill();
+        write_passwords(&passwords, users);
+        self.process.start();
+    }
+
     /// Where it listens on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.process.port()

@@ -36,6 +36,9 @@ pub enum SmtpTls {
 pub struct Smtp {
     process: Process,
     letters: PathBuf,
+    python: PathBuf,
+    script: PathBuf,
+    config: SmtpConfig,
 }
 
 /// A letter that a mail server took.
@@ -66,37 +69,33 @@ impl Smtp {
         let Some(python) = program("python3").filter(|python| has_package(python)) else {
             return skip("smtp", "python3 with the package aiosmtpd is not installed");
         };
-        let mut process = Process::new("aiosmtpd", program("env").expect("`env` is everywhere"));
+        let process = Process::new("aiosmtpd", program("env").expect("`env` is everywhere"));
         let script = process.directory().join("server.py");
         std::fs::write(&script, SERVER).expect("a file for the server");
         let letters = process.directory().join("letters");
-        let path = |path: &Path| path.display().to_string();
-        let mut arguments = vec![
-            format!("PYTHONPATH={}", path(&packages())),
-            path(&python),
-            path(&script),
-            String::from("--port"),
-            process.port().to_string(),
-            String::from("--letters"),
-            path(&letters),
-        ];
-        let mut add = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
-        if let Some((username, password)) = &config.login {
-            add("username", username.clone());
-            add("password", password.clone());
-        }
-        if let Some(tls) = &config.tls {
-            let (kind, pair) = match tls {
-                SmtpTls::Started(pair) => ("starttls", pair),
-                SmtpTls::Implicit(pair) => ("implicit", pair),
-            };
-            add("tls", kind.to_owned());
-            add("certificate", path(&pair.certificate));
-            add("key", path(&pair.key));
-        }
-        process.set_arguments(arguments);
-        process.start();
-        Some(Self { process, letters })
+        let mut server = Self { process, letters, python, script, config: config.clone() };
+        server.process.set_arguments(server.arguments());
+        server.process.start();
+        Some(server)
+    }
+
+    /// Starts it again with another password, and without the old one.
+    ///
+    /// # Panics
+    /// It asks nobody for a password, or does not start.
+    pub fn change_password(&mut self, password: &str) {
+        let (username, _) = self.config.login.clone().expect("it asks for a password");
+        self.change_login(&username, password);
+    }
+
+    /// Starts it again with another name and password, and without the old ones.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn change_login(&mut self, username: &str, password: &str) {
+        self.config.login = Some((username.to_owned(), password.to_owned()));
+        self.process.set_arguments(self.arguments());
+        self.restart();
     }
 
     /// Where it listens on 127.0.0.1.
@@ -133,6 +132,34 @@ impl Smtp {
     /// Lets it go on.
     pub fn resume(&self) {
         self.process.resume();
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let mut arguments = vec![
+            format!("PYTHONPATH={}", path(&packages())),
+            path(&self.python),
+            path(&self.script),
+            String::from("--port"),
+            self.process.port().to_string(),
+            String::from("--letters"),
+            path(&self.letters),
+        ];
+        let mut add = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
+        if let Some((username, password)) = &self.config.login {
+            add("username", username.clone());
+            add("password", password.clone());
+        }
+        if let Some(tls) = &self.config.tls {
+            let (kind, pair) = match tls {
+                SmtpTls::Started(pair) => ("starttls", pair),
+                SmtpTls::Implicit(pair) => ("implicit", pair),
+            };
+            add("tls", kind.to_owned());
+            add("certificate", path(&pair.certificate));
+            add("key", path(&pair.key));
+        }
+        arguments
     }
 }
 

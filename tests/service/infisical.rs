@@ -20,6 +20,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tollgate::secrets::current::Current;
 use tollgate_client::{Client, v1};
 
 use crate::program::{Ended, OPERATOR_KEY, Program, free_address, ready, tollgate};
@@ -28,12 +29,15 @@ use crate::tls::authority::Authority;
 
 const CLIENT_SECRET: &str = "client-secret-4711";
 const TOKEN: &str = "access-token-4712";
+/// What it has after it was changed there.
+const CHANGED_KEY: &str = "operator-of-the-secrets-changed-elsewhere-4714";
 const KEPT_KEY: &str = "operator-of-the-secrets-kept-elsewhere-4713";
 
 /// What the stand-in answers to the question for the secrets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Says {
     Secrets,
+    Changed,
     Status(u16),
     Elsewhere,
     Garbage,
@@ -45,6 +49,11 @@ enum Says {
 
 /// A stand-in for Infisical: the login of a machine identity, and the secrets of one folder.
 async fn infisical(says: Says) -> SocketAddr {
+    changing_infisical(&Current::new(says)).await
+}
+
+/// One that may say something else later.
+async fn changing_infisical(says: &Current<Says>) -> SocketAddr {
     async fn log_in(Json(credentials): Json<Value>) -> Response {
         if credentials != json!({"clientId": "tollgate-1", "clientSecret": CLIENT_SECRET}) {
             return (StatusCode::UNAUTHORIZED, format!("not {credentials}")).into_response();
@@ -54,21 +63,25 @@ async fn infisical(says: Says) -> SocketAddr {
     let routes = Router::new()
         .route("/api/v1/auth/universal-auth/login", post(log_in))
         .route("/api/v3/secrets/raw", get(secrets))
-        .with_state(says);
+        .with_state(says.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     address
 }
 
-async fn secrets(State(says): State<Says>, question: Uri, headers: HeaderMap) -> Response {
+async fn secrets(State(says): State<Current<Says>>, question: Uri, headers: HeaderMap) -> Response {
     let expected = "workspaceId=w-1&environment=prod%20%26%20more&secretPath=%2Ftollgate";
     if headers["authorization"] != format!("Bearer {TOKEN}") || question.query() != Some(expected) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let kept = json!({"secretKey": "TOLLGATE_OPERATOR_KEY", "secretValue": KEPT_KEY, "version": 2});
     let other = json!({"secretKey": "TOLLGATE_SERVER_LISTEN", "secretValue": "nowhere"});
-    match says {
+    match says.get() {
+        Says::Changed => {
+            let changed = json!({"secretKey": kept["secretKey"], "secretValue": CHANGED_KEY});
+            Json(json!({"secrets": [other, changed]})).into_response()
+        }
         Says::Secrets => Json(json!({"secrets": [other, kept], "imports": []})).into_response(),
         Says::Status(status) => (StatusCode::from_u16(status).unwrap(), KEPT_KEY).into_response(),
         Says::Elsewhere => Redirect::temporary("/api/v3/secrets/raw?again").into_response(),
@@ -101,7 +114,7 @@ fn asking(url: &str, data: &TempDir) -> (Command, SocketAddr) {
 }
 
 fn says_no_secret(ended: &Ended) {
-    for secret in [CLIENT_SECRET, TOKEN, KEPT_KEY] {
+    for secret in [CLIENT_SECRET, TOKEN, KEPT_KEY, CHANGED_KEY] {
         assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{ended:?}");
     }
 }
@@ -110,12 +123,7 @@ fn says_no_secret(ended: &Ended) {
 async fn opens(command: Command, address: SocketAddr, good: &str, bad: &str) {
     let program = Program::spawn(command);
     ready(address).await;
-    for (key, expected) in [(good, true), (bad, false)] {
-        let client =
-            Client::builder().endpoint(format!("http://{address}")).api_key(key).tenant("").build().unwrap();
-        let answer = client.admin().list_tenants(v1::ListTenantsRequest::default()).await;
-        assert_eq!(expected, answer.is_ok(), "{answer:?}");
-    }
+    has_operator(address, good, bad).await;
     program.terminate();
     let ended = program.ended().await;
     assert!(ended.status.success(), "{ended:?}");
@@ -217,6 +225,55 @@ async fn settings_that_lead_nowhere_are_refused_by_their_name() {
     ] {
         fails(Says::Secrets, unset(variable), &[expected]).await;
     }
+}
+
+/// Expects that this key is the operator's and that one is not.
+async fn has_operator(address: SocketAddr, good: &str, bad: &str) {
+    for (key, expected) in [(good, true), (bad, false)] {
+        let client =
+            Client::builder().endpoint(format!("http://{address}")).api_key(key).tenant("").build().unwrap();
+        let answer = client.admin().list_tenants(v1::ListTenantsRequest::default()).await;
+        assert_eq!(expected, answer.is_ok(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_there_is_used_when_the_server_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let says = Current::new(Says::Secrets);
+    let (command, address) = asking(&format!("http://{}", changing_infisical(&says).await), &data);
+    let program = Program::spawn(command);
+    ready(address).await;
+    let mut hangups = 0;
+    let mut read_again = async |says_now: Says| {
+        says.set(says_now);
+        let before = program.said().len();
+        program.hang_up();
+        hangups += 1;
+        let said = program.says_times("read again at a SIGHUP", hangups).await;
+        said.get(before..).unwrap().to_owned()
+    };
+    let away = read_again(Says::Status(500)).await;
+    assert!(
+        away.contains("ERROR")
+            && away.contains("`operator.key` cannot be read again, and what was read before stays: "),
+        "{away}"
+    );
+    assert!(away.contains("the question for the secrets with 500"), "{away}");
+    has_operator(address, KEPT_KEY, CHANGED_KEY).await;
+
+    let changed = read_again(Says::Changed).await;
+    assert!(changed.contains("renewed: `operator.key`; unchanged: `operator.pepper`"), "{changed}");
+    assert!(changed.contains("`infisical.client_secret`"), "{changed}");
+    has_operator(address, CHANGED_KEY, KEPT_KEY).await;
+
+    let away = read_again(Says::Garbage).await;
+    assert!(away.contains("`operator.key` cannot be read again, and what was read before stays: "), "{away}");
+    has_operator(address, CHANGED_KEY, KEPT_KEY).await;
+    program.terminate();
+    let ended = program.ended().await;
+    assert!(ended.status.success(), "{ended:?}");
+    says_no_secret(&ended);
 }
 
 /// Speaks TLS before a stand-in.

@@ -19,6 +19,7 @@ mod port;
 mod program;
 mod raw;
 mod reflection;
+mod reload;
 mod retention;
 mod server;
 mod signing_keys;

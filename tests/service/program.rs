@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ const POLL: Duration = Duration::from_millis(5);
 pub(crate) struct Program {
     child: Child,
     /// A program that says much must not wait for a reader.
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 /// What a program said until it ended.
@@ -53,12 +55,57 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = child.stderr.take().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
         let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            lines.read_to_string(&mut text).unwrap();
-            text
+            let mut part = [0; 4_096];
+            loop {
+                let length = lines.read(&mut part).unwrap();
+                if length == 0 {
+                    return;
+                }
+                heard.lock().unwrap().extend_from_slice(&part[..length]);
+            }
         });
-        Self { child, stderr: Some(stderr) }
+        Self { child, stderr: Some(stderr), said }
+    }
+
+    /// One whose log nobody reads: the other end is closed.
+    pub(crate) fn deaf(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stderr.take());
+        Self { child, stderr: None, said: Arc::default() }
+    }
+
+    /// What it has said of itself until now.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it has said that, and answers all that it has said.
+    pub(crate) async fn says(&self, words: &str) -> String {
+        self.says_times(words, 1).await
+    }
+
+    /// Waits until it has said that so many times, and answers all that it has said.
+    pub(crate) async fn says_times(&self, words: &str, times: usize) -> String {
+        let began = Instant::now();
+        loop {
+            let said = self.said();
+            let last_line_is_whole = said.ends_with('\n');
+            if said.matches(words).count() >= times && last_line_is_whole {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "the program does not say `{words}` so often:\n{said}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Tells it that something has changed.
+    pub(crate) fn hang_up(&self) {
+        let status = Command::new("kill").arg("-HUP").arg(self.id().to_string()).status().unwrap();
+        assert!(status.success());
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -90,8 +137,10 @@ impl Program {
         }
         let mut stdout = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        let stderr = self.stderr.take().unwrap().join().unwrap();
-        Ended { status: self.child.wait().unwrap(), stdout, stderr }
+        if let Some(stderr) = self.stderr.take() {
+            stderr.join().unwrap();
+        }
+        Ended { status: self.child.wait().unwrap(), stdout, stderr: self.said() }
     }
 }
 

@@ -58,12 +58,6 @@ impl Secured {
             .tenant("")
     }
 
-    /// Tells the program that something changed.
-    fn hang_up(&self) {
-        let id = self.program.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
-    }
-
     /// Waits until a new connection is shown that certificate.
     async fn shows(&self, certificate: &[u8]) {
         let began = Instant::now();
@@ -209,7 +203,7 @@ async fn new_connections_see_a_new_certificate_and_old_ones_live_on() {
     let first = server.shown().await;
     let renewed = server.files.renew(&authority);
     assert_ne!(first, renewed);
-    server.hang_up();
+    server.program.hang_up();
     server.shows(&renewed).await;
     assert!(health(&mut old).await.starts_with("HTTP/1.1 200 "));
     track(&client).await;
@@ -228,12 +222,12 @@ async fn a_new_certificate_that_is_bad_is_told_once_and_not_used() {
     let stranger = KeyPair::generate().unwrap().serialize_pem();
     server.files.write_key(&stranger);
     for _ in 0..5 {
-        server.hang_up();
+        server.program.hang_up();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(first, server.shown().await);
     }
     let renewed = server.files.renew(&authority);
-    server.hang_up();
+    server.program.hang_up();
     server.shows(&renewed).await;
     server.program.terminate();
     let ended = server.program.ended().await;

@@ -23,11 +23,12 @@ const OUTSIDE: [&str; 11] = [
     "tower",
 ];
 /// What stands around the rooms, with what each may name beside words, rooms and itself.
-const AROUND: [(&str, &[&str]); 8] = [
-    ("adapters", &[]),
+const AROUND: [(&str, &[&str]); 9] = [
+    ("connector", &[]),
+    ("adapters", &["connector"]),
     ("config", &[]),
     ("data_directory", &["config"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "connector"]),
     ("api", &["config", "telemetry"]),
     ("app", &["adapters", "api", "config", "data_directory", "telemetry"]),
     ("cli", &["api", "app", "config", "data_directory", "telemetry"]),

@@ -1,10 +1,8 @@
 //! One question and its answer over HTTP: TLS, or this machine alone, and never more than was asked for.
 
 use std::fmt::Display;
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::request::Builder;
@@ -13,15 +11,10 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::RootCertStore;
 
 use crate::adapters::infisical::InfisicalError;
+use crate::connector::{self, Alpn, Connector};
 use crate::secrets::SourceError;
 
 /// How much of an answer is read.
@@ -31,19 +24,12 @@ const AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
 
 /// Where questions are asked.
 pub(super) struct Endpoint {
-    host: String,
-    port: u16,
+    connector: Connector,
     /// The host and the port as the address says them.
     authority: String,
     /// What stands before every path, without a `/` at its end.
     prefix: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
-
-/// What is read and written, plain or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Endpoint {
     /// The server of that address. Only this machine is spoken to in the clear.
@@ -52,23 +38,14 @@ impl Endpoint {
             return Err(InfisicalError::Url);
         }
         let address: Uri = url.parse().map_err(|_| InfisicalError::Url)?;
-        let authority = address.authority().ok_or(InfisicalError::Url)?;
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let (tls, port) = match address.scheme_str() {
-            Some("http") if is_this_machine(&host) => (None, 80),
-            Some("http") => return Err(InfisicalError::Clear),
-            Some("https") => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| InfisicalError::Url)?;
-                (Some((connector(ca_file)?, name)), 443)
-            }
-            _ => return Err(InfisicalError::Url),
-        };
+        let connector = Connector::to(&address, || roots(ca_file))?;
+        if !connector.is_encrypted() && !is_this_machine(connector.host()) {
+            return Err(InfisicalError::Clear);
+        }
         Ok(Self {
-            port: authority.port_u16().unwrap_or(port),
-            authority: authority.as_str().to_owned(),
+            connector,
+            authority: address.authority().ok_or(InfisicalError::Url)?.as_str().to_owned(),
             prefix: address.path().trim_end_matches('/').to_owned(),
-            host,
-            tls,
         })
     }
 
@@ -88,7 +65,7 @@ impl Endpoint {
         question: &'static str,
         request: Request<Full<Bytes>>,
     ) -> Result<Bytes, SourceError> {
-        let stream = self.connect().await.map_err(unreachable)?;
+        let stream = self.connector.connect(Alpn::Http1).await.map_err(unreachable)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
         let exchange = async {
             let answer = sender.send_request(request).await.map_err(unreachable)?;
@@ -113,13 +90,6 @@ impl Endpoint {
             }
         }
     }
-
-    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
-        let Some((tls, name)) = &self.tls else { return Ok(Box::new(stream)) };
-        Ok(Box::new(tls.connect(name.clone(), stream).await?))
-    }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -130,39 +100,10 @@ fn unreachable(error: impl Display) -> SourceError {
     SourceError::Unreachable { problem: error.to_string() }
 }
 
-fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, InfisicalError> {
-    let roots = match ca_file {
-        Some(path) => named_roots(path)?,
-        None => system_roots()?,
-    };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("our provider has the suites of the usual versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn named_roots(path: &Path) -> Result<RootCertStore, InfisicalError> {
-    let wrong = |problem: String| InfisicalError::Certificates { path: path.to_owned(), problem };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong(String::from("it has none")));
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> Result<RootCertStore, InfisicalError> {
-    let mut roots = RootCertStore::empty();
-    // Some of the system's certificates may be broken; that is no reason to trust none.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(InfisicalError::Untrusting) } else { Ok(roots) }
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, InfisicalError> {
+    let Some(path) = ca_file else { return Ok(connector::system_roots()?) };
+    let wrong = |problem| InfisicalError::Certificates { path: path.to_owned(), problem };
+    connector::named_roots(path).map_err(wrong)
 }
 
 #[cfg(test)]

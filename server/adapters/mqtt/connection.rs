@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::link::{Link, Message};
-use super::options::UNACKNOWLEDGED_MAX;
+use super::options::{self, UNACKNOWLEDGED_MAX};
 use super::{Broker, envelope, ingest, topic};
 use crate::live::inbox::Inbox;
 
@@ -46,7 +46,8 @@ impl Connection {
     /// Connects, once.
     pub(super) async fn open(&self) -> Result<Opened, ConnectionError> {
         let capacity = usize::from(self.broker.inflight_max) + REQUESTS_BESIDE;
-        let (client, mut events) = AsyncClient::new(self.options.clone(), capacity);
+        let (client, mut events) =
+            AsyncClient::new(options::next(&self.options, self.broker.login.as_ref()), capacity);
         // The first event of a connection is the broker's welcome.
         events.poll().await?;
         let link = Link::new(client, self.broker.inflight_max);

@@ -1,6 +1,6 @@
 //! What a connection asks of the broker.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use rumqttc::v5::MqttOptions;
@@ -8,12 +8,11 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
 use rumqttc::{NetworkOptions, Transport};
 use secrecy::ExposeSecret as _;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{Broker, MqttError, envelope, topic};
+use crate::connector;
+use crate::secrets::current::{Current, Login};
 
 /// The largest message that the broker sends us, with its head; larger ones it drops.
 const PACKET_BYTES_MAX: u32 = 512 * 1024;
@@ -22,15 +21,11 @@ pub(super) const UNACKNOWLEDGED_MAX: u16 = 32;
 /// How long a connection may take to begin.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The options of each connection to a broker.
+/// The options of each connection to a broker, without the login: that may be another one each time.
 pub(super) fn of(broker: &Broker, receives: bool) -> Result<MqttOptions, MqttError> {
     let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
-    if let Some(username) = &broker.username {
-        let password = broker.password.as_ref().map_or("", |password| password.expose_secret());
-        options.set_credentials(username, password);
-    }
-    if broker.ca_file.is_some() {
-        options.set_transport(Transport::tls_with_config(trust(broker)?.into()));
+    if let Some(path) = &broker.ca_file {
+        options.set_transport(Transport::tls_with_config(trust(path)?.into()));
     }
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -51,20 +46,16 @@ pub(super) fn of(broker: &Broker, receives: bool) -> Result<MqttOptions, MqttErr
     Ok(options)
 }
 
-fn trust(broker: &Broker) -> Result<ClientConfig, MqttError> {
-    let path = broker.ca_file.clone().unwrap_or_default();
-    let wrong = |problem: String| MqttError::Certificates { path: path.clone(), problem };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+/// The options of the next connection.
+pub(super) fn next(options: &MqttOptions, login: Option<&Current<Login>>) -> MqttOptions {
+    let mut options = options.clone();
+    if let Some(Login { username, password }) = login.map(Current::get) {
+        options.set_credentials(username, password.expose_secret());
     }
-    if roots.is_empty() {
-        return Err(wrong(String::from("it has none")));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    options
+}
+
+fn trust(path: &Path) -> Result<ClientConfig, MqttError> {
+    let wrong = |problem| MqttError::Certificates { path: path.to_owned(), problem };
+    connector::named_roots(path).map(connector::trusting).map_err(wrong)
 }

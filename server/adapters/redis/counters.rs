@@ -37,7 +37,7 @@ use crate::gate::state::{Grant, Reservation, State};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
-pub use crate::adapters::redis::nodes::Settings;
+pub use crate::adapters::redis::access::Settings;
 
 /// How often a call may find its period over before it is given up.
 const MOVES_MAX: u32 = 4;

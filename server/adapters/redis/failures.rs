@@ -10,8 +10,9 @@ use tracing::warn;
 
 use crate::adapters::memory::failures::MemoryFailures;
 use crate::adapters::redis::RedisError;
+use crate::adapters::redis::access::Settings;
 use crate::adapters::redis::link::{Order, Work};
-use crate::adapters::redis::nodes::{Nodes, Settings};
+use crate::adapters::redis::nodes::Nodes;
 use crate::adapters::redis::scripts::Kind;
 use crate::identity::lockout::failures::{Count, Failures};
 use crate::tasks::Tasks;

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, AsyncConnectionConfig, Client, ErrorKind, ServerErrorKind, Value};
+use deadpool_redis::redis::{self, AsyncConnectionConfig, ConnectionAddr, ErrorKind, ServerErrorKind, Value};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::adapters::redis::RedisError;
+use crate::adapters::redis::access::Access;
 use crate::adapters::redis::scripts::Kind;
 use crate::adapters::redis::start;
 use crate::tasks::Tasks;
@@ -30,9 +31,9 @@ const ATTEMPT_EVERY: Duration = Duration::from_millis(100);
 
 /// The connection to one server.
 pub(super) struct Link {
-    client: Client,
+    server: ConnectionAddr,
+    access: Arc<Access>,
     address: String,
-    connect_timeout: Duration,
     tasks: Tasks,
     live: Mutex<Option<Live>>,
     is_connecting: AtomicBool,
@@ -111,11 +112,11 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// A link that is not connected yet.
-    pub(super) fn new(client: Client, connect_timeout: Duration, tasks: &Tasks) -> Arc<Self> {
+    pub(super) fn new(server: ConnectionAddr, access: Arc<Access>, tasks: &Tasks) -> Arc<Self> {
         Arc::new(Self {
-            address: client.get_connection_info().addr().to_string(),
-            client,
-            connect_timeout,
+            address: server.to_string(),
+            server,
+            access,
             tasks: tasks.clone(),
             live: Mutex::default(),
             is_connecting: AtomicBool::new(false),
@@ -124,14 +125,15 @@ impl Link {
         })
     }
 
-    /// Connects now, and says why not.
+    /// Connects now with the credentials of now, and says why not.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
         let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.connect_timeout))
+            .set_connection_timeout(Some(self.access.connect_timeout))
+            .set_response_timeout(Some(self.access.connect_timeout))
             .set_pipeline_buffer_size(QUEUE)
             .set_write_backpressure_boundary(WRITE_BYTES);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&settings);
+        let client = self.access.client(&self.server)?;
+        let connecting = client.get_multiplexed_async_connection_with_config(&settings);
         let mut connection = connecting.await.map_err(|error| RedisError::of(&error, "AUTH"))?;
         let identity = start::identity(&mut connection).await?;
         for kind in Kind::ALL {

@@ -1,16 +1,15 @@
 //! The servers: one, or those of a cluster, each with the slots that it has.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
-use secrecy::{ExposeSecret as _, SecretString};
+use deadpool_redis::redis::ConnectionAddr;
 use tracing::warn;
 
 use crate::adapters::redis::RedisError;
+use crate::adapters::redis::access::{Access, Settings};
 use crate::adapters::redis::link::{Answered, Link, LinkError, Order};
 use crate::adapters::redis::start::{self, Share};
 use crate::tasks::Tasks;
@@ -21,25 +20,12 @@ const REDIRECTS_MAX: usize = 3;
 /// How often the cluster is asked where its slots are, at most.
 const MAP_EVERY: Duration = Duration::from_millis(100);
 
-/// How Redis is reached.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `redis://` or `rediss://`; any one server of a cluster.
-    pub url: SecretString,
-    /// Certificates that sign the server's, in PEM; `None`: those that the system trusts.
-    pub ca_file: Option<PathBuf>,
-    /// How long a decision waits for its answer.
-    pub timeout: Duration,
-    /// How long a connection may take to be made.
-    pub connect_timeout: Duration,
-}
-
 /// All servers.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    info: ConnectionInfo,
-    certificates: Option<Vec<u8>>,
-    connect_timeout: Duration,
+    access: Arc<Access>,
+    /// The server that was named to us.
+    address: ConnectionAddr,
     tasks: Tasks,
     map: Mutex<Map>,
     is_mapping: AtomicBool,
@@ -57,25 +43,15 @@ struct Map {
 impl Nodes {
     /// Connects, and refuses what cannot keep counters.
     pub(super) async fn connect(settings: &Settings, tasks: &Tasks) -> Result<Arc<Self>, RedisError> {
-        let info = settings.url.expose_secret().into_connection_info().map_err(|_| RedisError::Url)?;
-        let certificates = match &settings.ca_file {
-            Some(path) => Some(
-                std::fs::read(path).map_err(|source| RedisError::CaFile { path: path.clone(), source })?,
-            ),
-            None => None,
-        };
-        if certificates.is_some() && !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(RedisError::CaFileWithoutTls);
-        }
+        let (access, address) = Access::new(settings)?;
         let nodes = Arc::new(Self {
-            info,
-            certificates,
-            connect_timeout: settings.connect_timeout,
+            access: Arc::new(access),
+            address,
             tasks: tasks.clone(),
             map: Mutex::default(),
             is_mapping: AtomicBool::new(false),
         });
-        let first = nodes.link(nodes.info.clone())?;
+        let first = nodes.link(nodes.address.clone());
         let mut connection = first.connect().await?;
         let is_cluster = start::check(&mut connection).await?;
         nodes.lock().first = Some(first);
@@ -129,27 +105,19 @@ impl Nodes {
         let (host, port) = address.rsplit_once(':').ok_or(RedisError::Answer { what: "an address" })?;
         let host = if host.is_empty() { self.host() } else { host.to_owned() };
         let port = port.parse().map_err(|_| RedisError::Answer { what: "an address" })?;
-        let there = match self.info.addr() {
+        let there = match &self.address {
             ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
                 ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
             }
             ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => ConnectionAddr::Tcp(host, port),
         };
-        let link = self.link(self.info.clone().set_addr(there))?;
+        let link = self.link(there);
         self.lock().links.insert(address.to_owned(), Arc::clone(&link));
         Ok(link)
     }
 
-    fn link(&self, info: ConnectionInfo) -> Result<Arc<Link>, RedisError> {
-        let client = match &self.certificates {
-            None => Client::open(info),
-            Some(certificates) => {
-                let root_cert = Some(certificates.clone());
-                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
-            }
-        };
-        let client = client.map_err(|_| RedisError::Url)?;
-        Ok(Link::new(client, self.connect_timeout, &self.tasks))
+    fn link(&self, server: ConnectionAddr) -> Arc<Link> {
+        Link::new(server, Arc::clone(&self.access), &self.tasks)
     }
 
     /// Takes over where slots are. Servers that have none any longer are let go.
@@ -201,7 +169,7 @@ impl Nodes {
     }
 
     fn host(&self) -> String {
-        match self.info.addr() {
+        match &self.address {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
             _ => String::new(),
         }

@@ -14,6 +14,7 @@ use tollgate::gate::decision::{Basis, Decision, DenialReason, Verdict};
 use tollgate::gate::fallback::Fallback;
 use tollgate::gate::policy::{FailPolicy, RateKind};
 use tollgate::gate::state::State;
+use tollgate::secrets::current::Current;
 use tollgate::tasks::Tasks;
 use tollgate::time::{HOUR, SystemClock};
 
@@ -26,7 +27,12 @@ const BUSY: Duration = Duration::from_millis(450);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn settings(url: String) -> Settings {
-    Settings { url: SecretString::from(url), ca_file: None, timeout: TIMEOUT, connect_timeout: PATIENCE }
+    Settings {
+        url: Current::new(SecretString::from(url)),
+        ca_file: None,
+        timeout: TIMEOUT,
+        connect_timeout: PATIENCE,
+    }
 }
 
 async fn connect(url: String) -> Result<RedisCounters, RedisError> {

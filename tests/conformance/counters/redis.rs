@@ -13,6 +13,7 @@ use tollgate::gate::counters::{
 };
 use tollgate::gate::policy::Policy;
 use tollgate::gate::state::{Grant, State};
+use tollgate::secrets::current::Current;
 use tollgate::tasks::Tasks;
 use tollgate::time::{ManualClock, Timestamp};
 
@@ -32,7 +33,12 @@ pub(crate) fn servers() -> impl Iterator<Item = (&'static str, String)> {
 
 /// How a test reaches a server.
 pub(crate) fn settings(url: String) -> Settings {
-    Settings { url: SecretString::from(url), ca_file: None, timeout: PATIENCE, connect_timeout: PATIENCE }
+    Settings {
+        url: Current::new(SecretString::from(url)),
+        ca_file: None,
+        timeout: PATIENCE,
+        connect_timeout: PATIENCE,
+    }
 }
 
 /// Counters in a server, by this clock, with tenants of their own.

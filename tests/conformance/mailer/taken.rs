@@ -7,6 +7,7 @@ use tollgate::adapters::mail_files::MailFiles;
 use tollgate::adapters::smtp::{Encryption, Relay};
 use tollgate::mail::address::Address;
 use tollgate::mail::mailer::{Mailer, MailerError};
+use tollgate::secrets::current::{Current, Login};
 
 use super::{mailer, message, relay, server};
 
@@ -70,7 +71,10 @@ async fn refusal_is_about_the_letter_or_about_us() {
         change(&mut relay);
         relay
     };
-    let wrong_password = wrong(|relay| relay.login = Some(("tollgate".into(), "another-password".into())));
+    let wrong_password = wrong(|relay| {
+        let login = Login { username: "tollgate".into(), password: "another-password".into() };
+        relay.login = Some(Current::new(login));
+    });
     let no_login = wrong(|relay| relay.login = None);
     let wrong_host = wrong(|relay| relay.host = String::from("127.0.0.2"));
     let other_authority = wrong(|relay| relay.ca_file = None);
