@@ -17,6 +17,7 @@ use crate::fault::{Fault, Invalid, Reason, Violation};
 use crate::gate::decision::{DenialReason, Refusal};
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::directory::TenantEntry;
+use crate::identity::keyring::CredentialError;
 use crate::identity::permission::Permission;
 use crate::identity::restrictions::{KeyRestricted, Restrictions};
 use crate::identity::tenant::TenantState;
@@ -55,6 +56,9 @@ pub enum DoorError {
     /// The caller may not, or named what is not there.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// The credential is not good any more.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The caller lacks a permission.
     #[error(transparent)]
     Permission(#[from] PermissionMissing),
@@ -89,6 +93,7 @@ impl Fault for DoorError {
         match self {
             Self::Invalid(error) => error.reason(),
             Self::Resolve(error) => error.reason(),
+            Self::Credential(error) => error.reason(),
             Self::Permission(error) => error.reason(),
             Self::Restricted(error) => error.reason(),
             Self::Admission(error) => error.reason(),

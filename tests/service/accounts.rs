@@ -7,5 +7,6 @@ mod logins;
 mod matrix;
 mod people;
 mod sessions;
+mod streams;
 mod tenants;
 mod users;
