@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app;
+use crate::cli::core_dumps;
 use crate::cli::running::Running;
 use crate::config::{Config, Given};
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
@@ -41,6 +42,8 @@ pub struct ServeArgs {
 /// Runs the server until it is told to end.
 pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     failpoint::arm()?;
+    // Before the first secret is read.
+    core_dumps::forbid()?;
     let config = settings(args).await?;
     let telemetry = telemetry::start(&config)?;
     let served = serve(config).await;
