@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod bench;
 mod child;
+mod core_dumps;
 pub mod demo;
 pub mod import;
 pub mod running;

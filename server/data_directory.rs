@@ -1,5 +1,6 @@
 //! The directory that one server owns: locked against a second one, with the secrets that are its own.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -20,6 +21,8 @@ const SECRET_MODE: u32 = 0o600;
 
 /// The shortest operator's key.
 const KEY_CHARACTERS_MIN: usize = 32;
+/// What a configured secret has at least of different characters, or bytes: less was typed to fill the field, not made.
+const DIFFERENT_MIN: usize = 8;
 
 /// A data directory that is held by this process until it is dropped.
 #[derive(Debug)]
@@ -104,6 +107,9 @@ impl DataDirectory {
     ) -> Result<SecretBox<[u8; 32]>, DataDirectoryError> {
         if let Some(text) = configured {
             let bytes = from_hex(text.expose_secret()).ok_or(DataDirectoryError::PepperUnreadable)?;
+            if different(&bytes) < DIFFERENT_MIN {
+                return Err(DataDirectoryError::WeakPepper);
+            }
             return Ok(SecretBox::new(Box::new(bytes)));
         }
         let file = self.path.join(PEPPER);
@@ -177,6 +183,12 @@ pub enum DataDirectoryError {
     /// The configured pepper is none.
     #[error("operator.pepper in the settings (TOLLGATE_OPERATOR_PEPPER) is not 64 hexadecimal digits")]
     PepperUnreadable,
+    /// The configured pepper is one that anybody could type.
+    #[error(
+        "operator.pepper in the settings (TOLLGATE_OPERATOR_PEPPER) has fewer than {DIFFERENT_MIN} different bytes: \
+         make one with `openssl rand -hex 32`"
+    )]
+    WeakPepper,
     /// The operator's key is too easy to guess, or cannot be sent.
     #[error("the operator's key of {place} {problem}")]
     WeakKey {
@@ -210,8 +222,16 @@ pub fn key_problem(key: &str) -> Option<&'static str> {
     if key.chars().count() < KEY_CHARACTERS_MIN {
         return Some("is shorter than 32 characters");
     }
+    if different(key.as_bytes()) < DIFFERENT_MIN {
+        return Some("has fewer than 8 different characters");
+    }
     let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
     (!printable).then_some("has a character that is not printable ASCII, or a blank")
+}
+
+/// How many different bytes there are.
+fn different(bytes: &[u8]) -> usize {
+    bytes.iter().collect::<HashSet<_>>().len()
 }
 
 fn random_hex() -> String {
@@ -281,7 +301,7 @@ mod tests {
     fn a_configured_key_wins_over_the_kept_one() {
         let (_parent, directory) = fresh();
         directory.operator_key(None).unwrap();
-        let configured = SecretString::from("k".repeat(32));
+        let configured = SecretString::from("0123456789abcdef".repeat(2));
         let key = directory.operator_key(Some(&configured)).unwrap();
         assert_eq!(KeyOrigin::Configured, key.origin);
         assert_eq!(configured.expose_secret(), key.secret.expose_secret());
@@ -290,12 +310,38 @@ mod tests {
     #[test]
     fn a_key_that_is_easy_to_guess_or_cannot_be_sent_is_refused() {
         let (_parent, directory) = fresh();
-        for key in
-            ["", "short", &"k".repeat(31), &" ".repeat(40), &"é".repeat(40), &format!("{}\n", "k".repeat(40))]
-        {
+        let good = "0123456789abcdef".repeat(2);
+        for key in [
+            "",
+            "short",
+            good.split_at(31).0,
+            &"k".repeat(40),
+            &"secret".repeat(10),
+            &"changeme".repeat(8),
+            &format!("{good} "),
+            &format!("{good}é"),
+            &format!("{good}\n"),
+        ] {
             let error = directory.operator_key(Some(&SecretString::from(key))).unwrap_err().to_string();
             assert!(error.contains("the operator's key of operator.key"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pepper_that_anybody_could_type_is_refused() {
+        let (_parent, directory) = fresh();
+        for typed in
+            ["0".repeat(64), "f".repeat(64), "deadbeef".repeat(8), "00112233445566".repeat(4) + "00112233"]
+        {
+            let refused = directory.pepper(Some(&SecretString::from(typed.as_str())));
+            assert!(matches!(refused, Err(DataDirectoryError::WeakPepper)), "{typed}");
+            assert!(!refused.unwrap_err().to_string().contains(&typed));
+        }
+        for none in ["", "0", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64)] {
+            let refused = directory.pepper(Some(&SecretString::from(none)));
+            assert!(matches!(refused, Err(DataDirectoryError::PepperUnreadable)), "{none}");
+        }
+        directory.pepper(Some(&SecretString::from("0123456789abcdef".repeat(4)))).unwrap();
     }
 
     #[test]

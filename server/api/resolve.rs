@@ -8,7 +8,7 @@ use crate::identity::audit::note;
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::credential;
 use crate::identity::directory::{Directory, TenantEntry};
-use crate::identity::keyring::{Customer, Keyring};
+use crate::identity::keyring::{CredentialError, Customer, Keyring};
 use crate::identity::permission::Permission;
 use crate::identity::restrictions::Restrictions;
 use crate::identity::tenant::TenantState;
@@ -95,6 +95,11 @@ impl Resolver {
     #[must_use]
     pub const fn new(directory: Arc<Directory>, keyring: Arc<Keyring>) -> Self {
         Self { directory, keyring }
+    }
+
+    /// The caller whose credential it is now.
+    pub async fn caller(&self, credential: &str) -> Result<Arc<Caller>, CredentialError> {
+        self.keyring.authenticate(credential).await
     }
 
     /// The tenant that a request is about: `tenant_id`, or the caller's own where that is empty.

@@ -17,6 +17,7 @@ use crate::fault::{Fault, Invalid, Reason};
 use crate::gate::decision::{DenialReason, Refusal};
 use crate::identity::caller::{Caller, PermissionMissing};
 use crate::identity::directory::TenantEntry;
+use crate::identity::keyring::CredentialError;
 use crate::identity::permission::Permission;
 use crate::identity::restrictions::{KeyRestricted, Restrictions};
 use crate::identity::tenant::TenantState;
@@ -55,6 +56,9 @@ pub enum DoorError {
     /// The caller may not, or named what is not there.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// The credential is not good any more.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The caller lacks a permission.
     #[error(transparent)]
     Permission(#[from] PermissionMissing),
@@ -93,6 +97,7 @@ impl Fault for DoorError {
         match self {
             Self::Invalid(error) => Some(error),
             Self::Resolve(error) => Some(error),
+            Self::Credential(error) => Some(error),
             Self::Permission(error) => Some(error),
             Self::Restricted(error) => Some(error),
             Self::Admission(error) => Some(error),

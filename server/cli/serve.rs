@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, Hangups};
+use crate::cli::core_dumps;
 use crate::cli::running::Running;
 use crate::config::{Config, Given, Origin};
 use crate::data_directory::{DataDirectory, KeyOrigin, OperatorKey};
@@ -43,6 +44,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Box<dyn Error + Send + Syn
     // Before anything that takes time: whoever sends one does not want the server to end.
     let hangups = Hangups::listen()?;
     failpoint::arm()?;
+    // Before the first secret is read.
+    core_dumps::forbid()?;
     let settings = Settings::read(args).await?;
     let telemetry = telemetry::start(&settings.config)?;
     let served = serve(settings, hangups).await;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperatorConfig {
-    /// The operator's key, 32 printable characters or more. Unset: the server makes one at its first start.
+    /// The operator's key, 32 printable characters or more, 8 of them different. Unset: the server makes one at its first start.
     pub key: Option<SecretString>,
     /// 64 hexadecimal digits that the hashes of API keys are mixed with. Unset: the server makes them at its first start.
     /// Servers that share a store share them.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub struct TlsConfig {
     /// The certificate of the server and those between it and a root, in PEM.
     pub certificate_file: Option<PathBuf>,
-    /// The private key of the certificate, in PEM.
+    /// The private key of the certificate, in PEM. One that everybody on the machine can read is refused.
     pub key_file: Option<PathBuf>,
     /// The roots of the certificates that every client has to show, in PEM. Unset: clients show none.
     pub client_ca_file: Option<PathBuf>,

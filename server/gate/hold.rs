@@ -140,8 +140,10 @@ pub fn expire(state: &mut State, over: &Over, now: Timestamp) {
     credit::give_back(&mut state.grants, &reservation.held, now);
 }
 
-/// Opens a reservation again as the ledger has it: its end never became durable. What that took goes back, and what is held
-/// is taken, also below zero: what was freed may have been spent meanwhile, and comes back at the next end.
+/// Opens a reservation again as the ledger has it: its end never became durable.
+///
+/// What the end took goes back, and what is held is taken, also below zero: what was freed may have been spent meanwhile, and
+/// comes back at the next end.
 pub fn revive(state: &mut State, revived: &Revived) {
     let known = state.reservations.get(&revived.reservation);
     let ended = known.and_then(|known| known.ended.as_ref());

@@ -1,5 +1,7 @@
 //! A person who can log in, as it is kept.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mail::address::Address;
@@ -7,7 +9,7 @@ use crate::store::records::Record;
 use crate::time::Timestamp;
 
 /// A person who can log in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// `usr_…`.
     pub id: String,
@@ -58,6 +60,16 @@ pub struct SecondFactor {
     pub used_step: u64,
     /// Digests of the recovery codes that are left.
     pub recovery: Vec<String>,
+}
+
+/// A log has no hash of a password, and no name.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("User");
+        shown.field("id", &self.id).field("address", &self.address);
+        shown.field("confirmed_at", &self.confirmed_at).field("is_suspended", &self.is_suspended);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// The unique index of users by address.

@@ -1,4 +1,4 @@
-//! Who guesses passwords waits, and the owner logs in (A6 to A9 of the cases that were set).
+//! Who guesses passwords waits, and the owner logs in.
 
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 
@@ -126,7 +126,7 @@ fn address(number: usize) -> String {
     format!("203.0.{}.{}", number / 250, number % 250 + 1)
 }
 
-/// A6, and that it looks the same for an address that nobody has.
+/// It looks the same for an address that nobody has.
 #[tokio::test]
 async fn wrong_passwords_lock_one_account_for_one_network_ever_longer() {
     for account in [ADA, "nobody@example.com"] {
@@ -188,7 +188,6 @@ async fn tries_at_the_same_time_are_counted_before_they_are_looked_at() {
     }
 }
 
-/// A7.
 #[tokio::test]
 async fn one_network_and_many_accounts_is_slowed_down_as_a_network() {
     let door = Door::new();
@@ -214,7 +213,7 @@ async fn one_network_and_many_accounts_is_slowed_down_as_a_network() {
     }
 }
 
-/// A8. A thousand networks, a try each five seconds, for six hours: never more than a hundred in an hour, never none in one.
+/// A thousand networks, a try each five seconds, for six hours: never more than a hundred in an hour, never none in one.
 #[tokio::test]
 async fn many_networks_and_one_account_are_slowed_down_and_the_owner_is_not() {
     let door = Door::new();
@@ -246,7 +245,7 @@ async fn many_networks_and_one_account_are_slowed_down_and_the_owner_is_not() {
     assert!(!door.right(ADA, HOME).await);
 }
 
-/// A9. Losing the counts unlocks nobody, in no rule.
+/// Losing the counts unlocks nobody, in no rule.
 #[tokio::test]
 async fn lock_survives_the_loss_of_the_counts() {
     let mut door = Door::new();

@@ -16,6 +16,7 @@ mod outbox;
 mod requests;
 mod roles;
 mod rooms;
+mod secrets;
 mod services;
 mod signing_keys;
 mod store;

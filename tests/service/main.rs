@@ -9,6 +9,7 @@ mod away;
 mod bad_input;
 mod canary;
 mod databases;
+mod files;
 mod flood;
 mod full_disk;
 mod http;

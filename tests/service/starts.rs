@@ -53,6 +53,12 @@ async fn a_key_that_is_not_safe_is_refused() {
     let mut weak = tollgate(&["--listen", "127.0.0.1:0"], data.path());
     weak.env("TOLLGATE_OPERATOR_KEY", "short");
     refused(weak, &["TOLLGATE_OPERATOR_KEY", "shorter than 32"]).await;
+    let mut typed = tollgate(&["--listen", "127.0.0.1:0"], data.path());
+    typed.env("TOLLGATE_OPERATOR_KEY", "secret".repeat(10));
+    refused(typed, &["TOLLGATE_OPERATOR_KEY", "fewer than 8 different"]).await;
+    let mut pepper = tollgate(&["--listen", "127.0.0.1:0"], data.path());
+    pepper.env("TOLLGATE_OPERATOR_PEPPER", "0".repeat(64));
+    refused(pepper, &["TOLLGATE_OPERATOR_PEPPER", "fewer than 8 different"]).await;
 
     write(&data.path().join("operator.key"), &"k".repeat(40), 0o644);
     let mut exposed = tollgate(&["--listen", "127.0.0.1:0"], data.path());

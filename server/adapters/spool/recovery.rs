@@ -1,7 +1,9 @@
 //! What a spool has when it is opened: all that was answered, or a word about what is damaged.
 
 use std::collections::VecDeque;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -9,6 +11,9 @@ use tracing::warn;
 use crate::adapters::spool::frame::{Frame, Read};
 use crate::adapters::spool::segment::{Segment, first_ticket, sync_directory};
 use crate::adapters::spool::{Files, Waiting};
+
+/// The mode of the directory: its owner's alone.
+const MODE: u32 = 0o700;
 
 /// A spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +41,17 @@ pub enum OpenError {
     },
 }
 
+/// Makes the directory where it is missing, and its owner's alone also where it is not: who can write into it can lose what
+/// was answered.
+fn own(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(MODE).create(directory)?;
+    std::fs::set_permissions(directory, Permissions::from_mode(MODE))
+}
+
 /// Reads all segments of a directory.
 pub(super) fn open(directory: &Path) -> Result<Files, OpenError> {
     let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-    std::fs::create_dir_all(directory).map_err(unusable)?;
+    own(directory).map_err(unusable)?;
     sync_directory(
         directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
     )

@@ -1,5 +1,8 @@
 //! A spool that is cut, damaged, filled and emptied.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -28,6 +31,24 @@ fn files(directory: &Path) -> Vec<PathBuf> {
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+#[tokio::test]
+async fn directory_and_files_are_their_owners_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (name, is_there) in [("new", false), ("old", true)] {
+        let directory = parent.path().join(name);
+        if is_there {
+            std::fs::create_dir(&directory).unwrap();
+            std::fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+        }
+        append(&open(&directory).await, "a").await;
+        assert_eq!(mode(&directory), 0o700, "{name}");
+        for file in files(&directory) {
+            assert_eq!(mode(&file), 0o600, "{name}: {}", file.display());
+        }
+    }
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ fn refused<R: Default>(fault: &dyn Fault) -> Response<R> {
 }
 
 /// The one credential of a request: `authorization: Bearer …` or `x-api-key`.
-fn credential(headers: &HeaderMap) -> Result<&str, CredentialError> {
+pub(in crate::api) fn credential(headers: &HeaderMap) -> Result<&str, CredentialError> {
     let bearers = headers.get_all(AUTHORIZATION).into_iter().map(|value| (value, true));
     let keys = headers.get_all(X_API_KEY).into_iter().map(|value| (value, false));
     let mut credentials = bearers.chain(keys);

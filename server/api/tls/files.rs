@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ use crate::time::{Clock as _, SystemClock};
 
 /// No file of certificates is larger.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the file of a private key may not have: any right for everybody. A group may read it, as orchestrators mount it.
+const EVERYBODY: u32 = 0o007;
 /// What is spoken under TLS, the better first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -71,7 +74,7 @@ impl Files {
     pub(super) fn read(&self) -> Result<Contents, TlsError> {
         Ok(Contents {
             certificate: read(CERTIFICATE, &self.certificate)?,
-            key: read(KEY, &self.key)?,
+            key: read_key(&self.key)?,
             client_ca: self.client_ca.as_deref().map(|path| read(CLIENT_CA, path)).transpose()?,
         })
     }
@@ -174,6 +177,14 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// Everybody on the machine can take the key.
+    #[error("the private key in `{}` (`tls.key_file`) can be read by everybody (mode {mode:04o}): make a new one, or run chmod 600", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The key belongs to another certificate.
     #[error(
         "the key in `{}` (`tls.key_file`) does not belong to the certificate in `{}` (`tls.certificate_file`)",
@@ -234,6 +245,15 @@ fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
         Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")))
     };
     read().map_err(|source| TlsError::Unreadable { setting, path: path.to_owned(), source })
+}
+
+fn read_key(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { setting: KEY, path: path.to_owned(), source };
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & EVERYBODY != 0 {
+        return Err(TlsError::Exposed { path: path.to_owned(), mode });
+    }
+    read(KEY, path)
 }
 
 fn certificates(

@@ -8,6 +8,7 @@ use tollgate_client::v1;
 use tonic::{Request, Response, Status};
 
 use super::Door;
+use super::watch::Pass;
 use crate::api::rpc::track_service_server::TrackService;
 use crate::api::status::from_fault;
 use crate::identity::caller::Caller;
@@ -81,8 +82,9 @@ impl TrackService for Door {
         &self,
         request: Request<v1::WatchUsageRequest>,
     ) -> Result<Response<Self::WatchUsageStream>, Status> {
+        let pass = Pass::of(&request).map_err(|error| from_fault(&error))?;
         let (caller, request) = parts(request)?;
-        let updates = self.watch(&caller, request).await.map_err(|error| from_fault(&error))?;
+        let updates = self.watch(&caller, pass, request).await.map_err(|error| from_fault(&error))?;
         let updates = updates.map(|update| update.map_err(|error| from_fault(&error)));
         Ok(Response::new(Box::pin(updates)))
     }

@@ -1,20 +1,26 @@
 //! `WatchUsage`: a snapshot, then absolute updates, as the fold goes on (rule J).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
 use prost::Message as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tollgate_client::v1;
 use tollgate_client::v1::watch_usage_response::Payload;
 
 use super::{Door, DoorError, timestamp, verdict};
+use crate::api::layers::auth::credential;
 use crate::api::page::List;
 use crate::api::query;
+use crate::api::serve::peer;
 use crate::gate::decision::LimitKind;
 use crate::identity::caller::Caller;
 use crate::identity::directory::TenantEntry;
+use crate::identity::keyring::CredentialError;
+use crate::identity::permission::Permission;
 use crate::ledger::account::Account;
 use crate::ledger::admission::AdmissionError;
 use crate::ledger::queue::QueueError;
@@ -25,22 +31,50 @@ use crate::live::feed::Subscriber;
 const UPDATE: Duration = Duration::from_millis(500);
 /// After this long without an update a sign of life is sent.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Between two looks whether a watcher still may. What other servers change is heard before; both take at most 5 seconds.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What let a watcher in. A stream outlives the call that opened it, so it is shown again and again.
+#[derive(Debug)]
+pub(super) struct Pass {
+    credential: SecretString,
+    peer: Option<IpAddr>,
+}
 
 /// One stream.
 #[derive(Debug)]
 struct Watching {
     door: Door,
+    pass: Pass,
     tenant: Arc<TenantEntry>,
     updates: Subscriber,
     positions: Positions,
     sent_at: Instant,
+    looked_at: Instant,
+}
+
+impl Pass {
+    /// That of a call which was let in.
+    pub(super) fn of<T>(call: &tonic::Request<T>) -> Result<Self, CredentialError> {
+        let credential = SecretString::from(credential(call.metadata().as_ref())?);
+        Ok(Self { credential, peer: peer(call.extensions()) })
+    }
+
+    /// The caller, if it would still be let in.
+    async fn caller(&self, door: &Door) -> Result<Arc<Caller>, DoorError> {
+        let caller = door.resolver.caller(self.credential.expose_secret()).await?.at(self.peer);
+        caller.require(Permission::UsageRead)?;
+        caller.require_network()?;
+        Ok(caller)
+    }
 }
 
 impl Door {
-    /// Watches a tenant, from a snapshot on.
-    pub async fn watch(
+    /// Watches a tenant, from a snapshot on, for as long as `pass` is good.
+    pub(super) async fn watch(
         &self,
         caller: &Caller,
+        pass: Pass,
         request: v1::WatchUsageRequest,
     ) -> Result<impl Stream<Item = Result<v1::WatchUsageResponse, DoorError>> + use<>, DoorError> {
         let tenant = self.resolver.tenant(caller, &request.tenant_id).await?;
@@ -55,7 +89,8 @@ impl Door {
         let positions = self.ledger.folded();
         let kept = self.ledger.accounts.get(&tenant.id).await?;
         updates.has_seen(kept.revision);
-        let watching = Watching { door: self.clone(), tenant, updates, positions, sent_at: Instant::now() };
+        let (door, now) = (self.clone(), Instant::now());
+        let watching = Watching { door, pass, tenant, updates, positions, sent_at: now, looked_at: now };
         let state = watching.state(&kept.account);
         let first = watching.response(Payload::Snapshot(state));
         let rest = futures_util::stream::unfold(Some(watching), |watching| async move {
@@ -83,12 +118,25 @@ impl Watching {
     /// The next update or sign of life. Its end is an error that a client comes back from, with its token.
     async fn next(&mut self) -> Result<v1::WatchUsageResponse, DoorError> {
         let ended = self.door.feed.ended();
-        let payload = tokio::select! {
-            payload = self.payload() => payload,
-            () = ended.cancelled() => return Err(AdmissionError::from(QueueError::ShuttingDown).into()),
-        };
-        self.sent_at = Instant::now();
-        Ok(self.response(payload))
+        loop {
+            let look = self.looked_at + LOOK;
+            tokio::select! {
+                payload = self.payload() => {
+                    self.sent_at = Instant::now();
+                    return Ok(self.response(payload));
+                }
+                () = tokio::time::sleep_until(look) => self.look().await?,
+                () = ended.cancelled() => return Err(AdmissionError::from(QueueError::ShuttingDown).into()),
+            }
+        }
+    }
+
+    /// Looks whether the watcher still may, and what the tenant's plan is now.
+    async fn look(&mut self) -> Result<(), DoorError> {
+        let caller = self.pass.caller(&self.door).await?;
+        self.tenant = self.door.resolver.tenant(&caller, &self.tenant.id).await?;
+        self.looked_at = Instant::now();
+        Ok(())
     }
 
     async fn payload(&mut self) -> Payload {

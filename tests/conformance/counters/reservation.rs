@@ -223,7 +223,7 @@ async fn an_end_that_was_abandoned_is_said_anew_while_the_reservation_would_live
 
 /// The reservation of a tenant's counters as the ledger has it, which knows nothing of its end.
 async fn revive(counters: &dyn Counters, name: &Arc<str>) -> Correction {
-    let state = counters.read(ACME).await.unwrap().unwrap();
+    let state = counters.read(ACME).await.expect("the counters answer").expect("acme is installed");
     let known = state.reservations[name].clone();
     let ended_at = known.ended.as_ref().map(|end| end.at);
     let held = Reservation { ended: None, ..known };

@@ -1,11 +1,11 @@
-//! Who stands between and wants to read, and who wants to write what we never wrote (J102, J103, J106).
+//! Who stands between and wants to read, who wants to write what we never wrote, and who does not answer as it should.
 
 #![expect(clippy::unwrap_used, reason = "what a test arranges must hold, or the test fails")]
 #![expect(clippy::disallowed_methods, reason = "a test has no `Tasks` of its own")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -25,6 +25,10 @@ type Rules = &'static [(&'static str, &'static str)];
 
 impl Liar {
     async fn start(rules: Rules) -> Self {
+        Self::greeting("220 mail.example.com\r\n", rules).await
+    }
+
+    async fn greeting(greeting: &'static str, rules: Rules) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -32,7 +36,7 @@ impl Liar {
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let mut stream = BufReader::new(stream);
-            stream.write_all(b"220 mail.example.com\r\n").await.unwrap();
+            stream.write_all(greeting.as_bytes()).await.unwrap();
             let mut line = Vec::new();
             while stream.read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
                 let said = String::from_utf8_lossy(&line).into_owned();
@@ -54,7 +58,7 @@ impl Liar {
     }
 }
 
-/// J106. Without encryption nothing is said: no name, no password, no address, no letter.
+/// Without encryption nothing is said: no name, no password, no address, no letter.
 #[tokio::test]
 async fn server_that_does_not_encrypt_is_told_nothing() {
     const PLAIN: &str = "250-mail.example.com\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n";
@@ -89,7 +93,49 @@ async fn server_that_does_not_encrypt_is_told_nothing() {
     }
 }
 
-/// J106. What a server says of a letter is not said again: it names the recipient.
+/// At each step a server may say "not now" or "never", or nothing. Before it knows for whom the letter is, that is about us.
+#[tokio::test]
+async fn what_a_server_says_at_each_step_is_about_us_or_about_the_letter() {
+    const READY: &str = "220 mail.example.com\r\n";
+    const HELLO: (&str, &str) = ("EHLO", "250 mail.example.com\r\n");
+    const FROM: (&str, &str) = ("MAIL", "250 fine\r\n");
+    const TO: (&str, &str) = ("RCPT", "250 fine\r\n");
+    const DATA: (&str, &str) = ("DATA", "354 say it\r\n");
+    let cases: [(&str, &'static str, Rules, &str); 16] = [
+        ("busy at once", "421 busy\r\n", &[], "away: 421"),
+        ("never at all", "554 no\r\n", &[], "away: 554"),
+        ("silent at once", "", &[], "away: "),
+        ("no greeting", "what?\r\n", &[], "away: "),
+        ("greets for ever", READY, &[("EHLO", "250-mail.example.com\r\n250-more\r\n")], "away: "),
+        ("silent to our name", READY, &[], "away: "),
+        ("busy for the sender", READY, &[HELLO, ("MAIL", "452 full\r\n")], "away: 452"),
+        ("never for the sender", READY, &[HELLO, ("MAIL", "550 who?\r\n")], "away: 550"),
+        ("silent to the sender", READY, &[HELLO], "away: "),
+        ("busy for the recipient", READY, &[HELLO, FROM, ("RCPT", "450 later\r\n")], "away: 450"),
+        ("never for the recipient", READY, &[HELLO, FROM, ("RCPT", "553 no\r\n")], "refused: 553"),
+        ("silent to the recipient", READY, &[HELLO, FROM], "away: "),
+        ("busy for the letter", READY, &[HELLO, FROM, TO, ("DATA", "451 later\r\n")], "away: 451"),
+        ("never for the letter", READY, &[HELLO, FROM, TO, ("DATA", "554 no\r\n")], "refused: 554"),
+        ("busy when it has it", READY, &[HELLO, FROM, TO, DATA, (".\r", "452 full\r\n")], "away: 452"),
+        ("silent when it has it", READY, &[HELLO, FROM, TO, DATA], "away: "),
+    ];
+    for (case, greeting, rules, expected) in cases {
+        let liar = Liar::greeting(greeting, rules).await;
+        let timeout = Duration::from_secs(1);
+        let began = Instant::now();
+        let relay = Relay { timeout, ..relay(liar.address.port(), Encryption::None) };
+        let answer = mailer(relay).send(&message("ada@example.com")).await;
+        assert!(began.elapsed() < timeout * 5, "{case}: {:?}", began.elapsed());
+        let (kind, code) = expected.split_once(": ").unwrap();
+        let error = answer.unwrap_err();
+        let said = error.to_string();
+        assert_eq!(matches!(error, MailerError::Refused { .. }), kind == "refused", "{case}: {said}");
+        assert!(said.contains(code), "{case}: {said}");
+        assert!(!said.contains("ada@") && !said.contains("c0de"), "{case}: {said}");
+    }
+}
+
+/// What a server says of a letter is not said again: it names the recipient.
 #[tokio::test]
 async fn words_of_the_server_are_not_repeated() {
     let rules: Rules = &[
@@ -103,7 +149,7 @@ async fn words_of_the_server_are_not_repeated() {
     assert_eq!(said, "the mail server refuses the letter: it answers the recipient with 550");
 }
 
-/// J102, J103. Whatever an address is made of, the server hears one recipient, and our commands alone.
+/// Whatever an address is made of, the server hears one recipient, and our commands alone.
 #[tokio::test]
 async fn no_address_brings_a_command_or_a_recipient() {
     for text in [

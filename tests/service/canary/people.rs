@@ -20,6 +20,8 @@ const BOBS: &str = "finch who keeps the books";
 const WRONG: &str = "sparrow that was never here";
 const NO_CODE: &str = "k3Qz0pF8u2WvY7sN4tB1xR6mC9aJ5hL0gD2eS8iU4oE";
 
+/// How the addresses begin that strangers call from.
+const STRANGERS: &str = "127.0.7.";
 /// Wrong passwords from one network before the first wait, and networks that are enough to make everybody wait.
 const WRONG_FROM_ONE: u8 = 5;
 const NETWORKS: u8 = 5;
@@ -85,6 +87,7 @@ async fn no_secret_of_people_is_ever_said() {
     }
     for (place, text) in [("log", &ended.stderr), ("output", &ended.stdout), ("metrics", &metrics)] {
         assert_eq!(None, excerpt(text, DOMAIN), "the {place} has the address of a person");
+        assert_eq!(None, excerpt(text, STRANGERS), "the {place} has the address of a machine");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Certificates in files, and the files that a server refuses to start with.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
@@ -43,6 +44,11 @@ impl Files {
 
     pub(crate) fn write_key(&self, key: &str) {
         fs::write(self.key(), key).unwrap();
+        self.set_key_mode(0o600);
+    }
+
+    fn set_key_mode(&self, mode: u32) {
+        fs::set_permissions(self.key(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Puts a new certificate in the place of the old one; as it is sent.
@@ -90,10 +96,23 @@ async fn what_cannot_be_shown_is_refused_at_the_start() {
     cannot_start(&[(CERTIFICATE, certificate), (KEY, nowhere)], &["/nowhere/key.pem", "tls.key_file"]).await;
     // The one in the place of the other.
     cannot_start(&[(CERTIFICATE, key), (KEY, key)], &["tls.certificate_file", "no certificate"]).await;
-    cannot_start(&[(CERTIFICATE, certificate), (KEY, certificate)], &["tls.key_file", "no private key"])
-        .await;
+    let copy = files.directory.path().join("copy.pem");
+    fs::copy(certificate, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+    cannot_start(&[(CERTIFICATE, certificate), (KEY, &copy)], &["tls.key_file", "no private key"]).await;
     let settings = [(CERTIFICATE, certificate), (KEY, key), (CLIENT_CA, key)];
     cannot_start(&settings, &["tls.client_ca_file", "no certificate"]).await;
+}
+
+#[tokio::test]
+async fn a_key_that_everybody_can_read_is_refused() {
+    let files = Files::of(&Authority::new());
+    let (certificate, key) = (&*files.certificate(), &*files.key());
+    for mode in [0o644, 0o604, 0o602, 0o666] {
+        files.set_key_mode(mode);
+        let said = format!("mode {mode:04o}");
+        cannot_start(&[(CERTIFICATE, certificate), (KEY, key)], &["tls.key_file", &said, "chmod 600"]).await;
+    }
 }
 
 #[tokio::test]

@@ -1586,7 +1586,9 @@ pub mod track_service_client {
                 .insert(GrpcMethod::new("tollgate.v1.TrackService", "Release"));
             self.inner.unary(req, path, codec).await
         }
-        /// WatchUsage pushes a tenant's usage as it becomes durable: a snapshot, then absolute updates, at most two a second.
+        /// WatchUsage pushes a tenant's usage as it becomes durable: a snapshot, then absolute updates, at most two a second. It
+        /// ends, with the reason, at most 5 seconds after the credential that opened it would be refused: revoked, expired, or
+        /// without the permission. With another credential it resumes by its token.
         pub async fn watch_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchUsageRequest>,
