@@ -10,7 +10,7 @@ mod ingest;
 mod isolation;
 mod listener;
 mod renewed;
+mod replicas;
 mod server;
-mod shared;
 mod starts;
 mod telling;
