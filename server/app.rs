@@ -156,7 +156,8 @@ impl App {
         let documents = Arc::clone(&stores.documents);
         installation::recognise(&documents, &secrets.pepper).await?;
         let logins = Logins::of(config);
-        let outbox = post::begin(&config.mail, logins.mail.as_ref(), directory, &documents, &clock, tasks)?;
+        let outbox = Arc::new(Outbox::new(&documents, &secrets.pepper, Arc::clone(&clock)));
+        post::begin(&config.mail, logins.mail.as_ref(), directory, &outbox, &clock, tasks)?;
         let lockout = Arc::new(Lockout::new(
             &documents,
             backends::failures(config, logins.redis.as_ref(), tasks).await?,

@@ -1,7 +1,11 @@
-//! The port `SecretSource`: a place beside the settings where secrets are kept for several programs. And secrets that may be
-//! renewed while they are in use.
+//! The port `SecretSource`: a place beside the settings where secrets are kept for several programs.
+//!
+//! And secrets that may be renewed while they are in use, and what is made with the installation's own: digests, and texts that
+//! only it reads.
 
 pub mod current;
+pub mod seal;
+pub mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,7 +3,7 @@
 use secrecy::SecretBox;
 
 use crate::fault::{Fault, Invalid, Reason};
-use crate::identity::seal::{Digest, Seal, equal, from_hex, to_hex};
+use crate::secrets::seal::{Digest, Seal, equal, from_hex, to_hex};
 use crate::store::records::Place;
 
 const SIZE_DEFAULT: usize = 100;

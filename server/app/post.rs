@@ -12,7 +12,6 @@ use crate::mail::mailer::Mailer;
 use crate::mail::outbox::Outbox;
 use crate::mail::words::{Words, WordsError};
 use crate::secrets::current::{Current, Login};
-use crate::store::Documents;
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -44,25 +43,24 @@ pub enum MailError {
     Words(#[from] WordsError),
 }
 
-/// Opens the outbox, and begins to send what is in it.
+/// Begins to send what is in the outbox.
 pub(super) fn begin(
     config: &MailConfig,
     login: Option<&Current<Login>>,
     directory: &Path,
-    documents: &Arc<dyn Documents>,
+    outbox: &Arc<Outbox>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
-) -> Result<Arc<Outbox>, MailError> {
-    let outbox = Arc::new(Outbox::new(documents, Arc::clone(clock)));
+) -> Result<(), MailError> {
     let delivery = Delivery {
-        outbox: Arc::clone(&outbox),
+        outbox: Arc::clone(outbox),
         mailer: mailer(config, login, directory)?,
         words: Words::new(config.link_base.as_ref().map(|base| base.0.clone()))?,
         clock: Arc::clone(clock),
         pace: config.pace(),
     };
     tasks.spawn(delivery.run(tasks.stopping()));
-    Ok(outbox)
+    Ok(())
 }
 
 fn mailer(

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::app::Secrets;
 use crate::config::{Config, Secret};
 use crate::identity::keyring::Keyring;
-use crate::identity::seal::to_hex;
 use crate::secrets::current::{Current, Login};
+use crate::secrets::seal::to_hex;
 
 /// Who we are at other servers.
 #[derive(Clone, Debug)]

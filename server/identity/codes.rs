@@ -11,7 +11,7 @@ use secrecy::SecretBox;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::identity::seal::{Seal, to_hex};
+use crate::secrets::seal::{Seal, to_hex};
 use crate::store::records::{Kept as Found, Record, Records};
 use crate::store::{Documents, StoreError};
 use crate::time::{Clock, DAY, HOUR, Timestamp};

@@ -81,7 +81,7 @@ mod tests {
     const SIGNATURE: &str = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
 
     fn bytes(text: &str) -> Vec<u8> {
-        crate::identity::seal::from_hex(text).unwrap()
+        crate::secrets::seal::from_hex(text).unwrap()
     }
 
     fn pkcs8() -> Vec<u8> {

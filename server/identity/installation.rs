@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretBox;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::seal::{Seal, equal, to_hex};
+use crate::secrets::seal::{Seal, equal, to_hex};
 use crate::store::records::{Record, Records};
 use crate::store::{Documents, Inserted, StoreError};
 

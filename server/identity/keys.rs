@@ -17,7 +17,7 @@ use crate::identity::credential;
 use crate::identity::keyring::Keyring;
 use crate::identity::permission::Permissions;
 use crate::identity::restrictions::{KeyRestricted, Restrictions};
-use crate::identity::seal::to_hex;
+use crate::secrets::seal::to_hex;
 use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Page, Place, Range, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};

@@ -7,7 +7,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 
-use crate::identity::seal::{Digest, Seal, equal, from_hex, to_hex};
+use crate::secrets::seal::{Digest, Seal, equal, from_hex, to_hex};
 
 const PREFIX: &str = "tg_refresh_";
 /// No token is longer: the prefix, an id, a number and a digest.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::fault::{Fault, Invalid, Reason};
-use crate::identity::seal::{from_hex, to_hex};
+use crate::secrets::seal::{from_hex, to_hex};
 use crate::store::records::{Change, Record, Records};
 use crate::store::{Documents, StoreError};
 use crate::time::{Clock, DAY, Timestamp};

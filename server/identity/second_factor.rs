@@ -6,10 +6,10 @@ use data_encoding::{BASE32, BASE32_NOPAD};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use totp_rs::{Algorithm, Builder, Secret, Totp, TotpError};
 
-use crate::identity::seal::{Seal, equal, to_hex};
 use crate::identity::user::SecondFactor;
-use crate::identity::vault::Vault;
 use crate::mail::address::Address;
+use crate::secrets::seal::{Seal, equal, to_hex};
+use crate::secrets::vault::Vault;
 use crate::time::Timestamp;
 
 /// Bytes of a shared secret: as many as SHA-1 leaves (RFC 4226, 4).

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::id;
 use crate::identity::eddsa;
 use crate::identity::signing_keys::key_set::{ID, KeySet, SigningKey};
-use crate::identity::vault::Vault;
+use crate::secrets::vault::Vault;
 use crate::store::changes::{Subject, Teller};
 use crate::store::records::{Change, Kept, Records};
 use crate::store::{Documents, StoreError};

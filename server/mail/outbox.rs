@@ -1,12 +1,15 @@
-//! Letters that are not sent yet: kept with what they are about, sent behind the answer.
+//! Letters that are not sent yet: kept with what they are about, sealed, because codes stand in them; sent behind the answer.
 
+use std::error::Error;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::mail::address::Address;
 use crate::mail::letter::Letter;
+use crate::secrets::vault::Vault;
 use crate::store::records::{Kept, Range, Record, Records};
 use crate::store::{Documents, Order, StoreError};
 use crate::time::{Clock, MINUTE, Timestamp};
@@ -20,7 +23,7 @@ const TO: &str = "to";
 const TAKEN: i64 = 5 * MINUTE;
 
 /// A letter that waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// What makes it one letter: the same id is one letter.
     pub id: String,
@@ -28,13 +31,25 @@ pub struct Waiting {
     pub letter: Letter,
     /// When it was written.
     pub written_at: Timestamp,
-    /// When it is tried next.
-    pub due_at: Timestamp,
     /// How often it was tried.
     pub tries: u32,
 }
 
-impl Record for Waiting {
+/// A letter as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sealed {
+    id: String,
+    /// The key of the address that it goes to.
+    to: String,
+    /// The letter, as only this installation can read it.
+    letter: String,
+    written_at: Timestamp,
+    /// When it is tried next.
+    due_at: Timestamp,
+    tries: u32,
+}
+
+impl Record for Sealed {
     const KIND: &'static str = "letter";
 
     fn id(&self) -> &str {
@@ -42,14 +57,15 @@ impl Record for Waiting {
     }
 
     fn ranges(&self) -> Vec<(&'static str, String)> {
-        vec![(DUE, format!("{:020}", self.due_at.micros().max(0))), (TO, self.letter.to.key())]
+        vec![(DUE, format!("{:020}", self.due_at.micros().max(0))), (TO, self.to.clone())]
     }
 }
 
 /// Letters that are not sent yet.
 #[derive(Debug)]
 pub struct Outbox {
-    letters: Records<Waiting>,
+    letters: Records<Sealed>,
+    vault: Vault,
     posted: Notify,
     clock: Arc<dyn Clock>,
 }
@@ -57,29 +73,32 @@ pub struct Outbox {
 /// A letter that is this server's to send, for some minutes.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    kept: Kept<Waiting>,
+    kept: Kept<Sealed>,
+    waiting: Waiting,
 }
 
 impl Taken {
     /// The letter. This try is counted.
     #[must_use]
     pub const fn waiting(&self) -> &Waiting {
-        &self.kept.record
+        &self.waiting
     }
 }
 
 impl Outbox {
     /// The outbox of a store. A server has one, so that what is posted is sent at once.
     #[must_use]
-    pub fn new(documents: &Arc<dyn Documents>, clock: Arc<dyn Clock>) -> Self {
-        Self { letters: Records::new(Arc::clone(documents)), posted: Notify::new(), clock }
+    pub fn new(documents: &Arc<dyn Documents>, secret: &SecretBox<[u8; 32]>, clock: Arc<dyn Clock>) -> Self {
+        let (letters, vault) = (Records::new(Arc::clone(documents)), Vault::new(secret, "letters"));
+        Self { letters, vault, posted: Notify::new(), clock }
     }
 
     /// Keeps a letter, to be sent soon. The same id again is the same letter, while it waits.
     pub async fn post(&self, id: &str, letter: Letter) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let waiting = Waiting { id: id.to_owned(), letter, written_at: now, due_at: now, tries: 0 };
-        self.letters.insert(&waiting).await?;
+        let text = serde_json::to_vec(&letter).map_err(|error| StoreError::corrupt("a letter", error))?;
+        let (id, to, letter) = (id.to_owned(), letter.to.key(), self.vault.seal(&text));
+        self.letters.insert(&Sealed { id, to, letter, written_at: now, due_at: now, tries: 0 }).await?;
         self.posted.notify_one();
         Ok(())
     }
@@ -111,7 +130,21 @@ impl Outbox {
             return Ok(None);
         }
         kept.revision = kept.revision.saturating_add(1);
-        Ok(Some(Taken { kept }))
+        let waiting = self.open(&kept.record)?;
+        Ok(Some(Taken { kept, waiting }))
+    }
+
+    fn open(&self, sealed: &Sealed) -> Result<Waiting, StoreError> {
+        let corrupt = |why: Box<dyn Error + Send + Sync>| {
+            StoreError::corrupt(format!("the letter `{}`", sealed.id), why)
+        };
+        let text =
+            self.vault.open(&sealed.letter).ok_or_else(|| corrupt("it was sealed by another".into()))?;
+        // What the parser says of it might quote it.
+        let letter =
+            serde_json::from_slice(text.expose_secret()).map_err(|_| corrupt("it is no letter".into()))?;
+        let Sealed { id, written_at, tries, .. } = sealed.clone();
+        Ok(Waiting { id, letter, written_at, tries })
     }
 
     /// Puts a letter back, to be tried at that moment.
@@ -126,7 +159,7 @@ impl Outbox {
     pub async fn forget(&self, address: &Address) -> Result<(), StoreError> {
         let key = address.key();
         // Another address may begin with it.
-        self.letters.clear(TO, &key, |waiting| waiting.letter.to.key() == key).await
+        self.letters.clear(TO, &key, |sealed| sealed.to == key).await
     }
 
     /// Removes a letter, and its code with it.

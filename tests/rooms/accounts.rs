@@ -11,7 +11,6 @@ use tollgate::identity::permission::Permissions;
 use tollgate::identity::tenant::{self, Tenant};
 use tollgate::identity::user::{self, User};
 use tollgate::mail::letter::{Letter, Subject};
-use tollgate::mail::outbox::Waiting;
 use tollgate::store::Order;
 use tollgate::store::records::{Range, Record, Records};
 use tollgate::time::{Clock as _, DAY, HOUR, MINUTE, Timestamp};
@@ -19,6 +18,7 @@ use tollgate_client::v1;
 use uuid::Uuid;
 
 use crate::door::{Door, reason};
+use crate::letters::opened;
 use crate::rooms::Rooms;
 
 pub(crate) const ADDRESS: &str = "ada@example.com";
@@ -42,9 +42,7 @@ pub(crate) async fn all<R: Record>(rooms: &Rooms, index: &'static str) -> Vec<R>
 
 /// The letters that were written, oldest first.
 pub(crate) async fn letters(rooms: &Rooms) -> Vec<Letter> {
-    let mut waiting = all::<Waiting>(rooms, "due").await;
-    waiting.sort_by_key(|waiting| waiting.written_at);
-    waiting.into_iter().map(|waiting| waiting.letter).collect()
+    opened(&rooms.store.documents).await
 }
 
 /// The codes of all letters to an address, oldest first.

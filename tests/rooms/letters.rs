@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretBox};
 use tokio_util::sync::CancellationToken;
 use tollgate::mail::address::Address;
 use tollgate::mail::delivery::Delivery;
@@ -13,9 +14,11 @@ use tollgate::mail::letter::{Letter, Subject};
 use tollgate::mail::mailer::{Mailer, MailerError, Message};
 use tollgate::mail::outbox::Outbox;
 use tollgate::mail::words::Words;
-use tollgate::store::{Order, Search};
+use tollgate::secrets::vault::Vault;
+use tollgate::store::{Documents, Order, Search};
 use tollgate::time::{Clock as _, DAY, HOUR, MINUTE, SECOND};
 
+use crate::rooms::secret;
 use crate::store::Store;
 
 /// Takes letters, or answers as it is told.
@@ -48,7 +51,7 @@ impl Mailer for Scripted {
 
 fn delivery(store: &Store, mailer: &Arc<Scripted>) -> Delivery {
     Delivery {
-        outbox: Arc::new(Outbox::new(&store.documents, store.clock())),
+        outbox: Arc::new(Outbox::new(&store.documents, &secret(), store.clock())),
         mailer: Arc::<Scripted>::clone(mailer),
         words: Words::new(None).unwrap(),
         clock: store.clock(),
@@ -64,11 +67,52 @@ async fn round(delivery: &Delivery) -> usize {
     delivery.round(&CancellationToken::new()).await.unwrap()
 }
 
-/// How many letters wait, due or not.
+/// The letters that wait, due or not, as they are kept.
+async fn kept(documents: &Arc<dyn Documents>) -> Vec<String> {
+    let (kind, index, order) = ("letter", "due", Order::Ascending);
+    let search = Search { kind, index, prefix: "", after: None, order, limit: 1_000 };
+    let found = documents.find(search).await.unwrap();
+    found.into_iter().map(|found| String::from_utf8(found.document.body).unwrap()).collect()
+}
+
+/// The letters that wait under the secret of the tests, oldest first.
+pub(crate) async fn opened(documents: &Arc<dyn Documents>) -> Vec<Letter> {
+    let vault = Vault::new(&secret(), "letters");
+    let kept = kept(documents).await.into_iter();
+    let mut letters: Vec<(i64, Letter)> = kept
+        .map(|kept| {
+            let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+            let text = vault.open(kept["letter"].as_str().unwrap()).unwrap();
+            let written_at = kept["written_at"].as_i64().unwrap();
+            (written_at, serde_json::from_slice(text.expose_secret()).unwrap())
+        })
+        .collect();
+    letters.sort_by_key(|(written_at, _)| *written_at);
+    letters.into_iter().map(|(_, letter)| letter).collect()
+}
+
+/// How many they are.
 async fn waiting(store: &Store) -> usize {
-    let search =
-        Search { kind: "letter", index: "due", prefix: "", after: None, order: Order::Ascending, limit: 100 };
-    store.documents.find(search).await.unwrap().len()
+    kept(&store.documents).await.len()
+}
+
+#[tokio::test]
+async fn letter_waits_sealed_and_is_nobody_elses() {
+    let store = Store::new();
+    let mailer = Arc::new(Scripted::default());
+    let ours = delivery(&store, &mailer);
+    let code = String::from("a-code-of-a-letter");
+    let confirm = Subject::ConfirmAddress { code: code.clone(), until: store.clock().now().plus(HOUR) };
+    ours.outbox.post("let_1", letter(confirm)).await.unwrap();
+    let [kept] = kept(&store.documents).await.try_into().unwrap();
+    assert!(!kept.contains(&code) && !kept.contains("Ada"), "{kept}");
+    let other = Outbox::new(&store.documents, &SecretBox::new(Box::new([9; 32])), store.clock());
+    let refused = other.take("let_1").await.unwrap_err().to_string();
+    assert!(!refused.contains(&code), "{refused}");
+    // The other has taken it for some minutes all the same.
+    store.time.advance(HOUR / 2);
+    assert_eq!(round(&ours).await, 1);
+    assert_eq!((mailer.seen().len(), waiting(&store).await), (1, 0));
 }
 
 #[tokio::test]

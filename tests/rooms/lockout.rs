@@ -10,12 +10,12 @@ use tollgate::adapters::memory::failures::MemoryFailures;
 use tollgate::identity::lockout::{Admission, Lockout};
 use tollgate::identity::user::User;
 use tollgate::mail::address::Address;
-use tollgate::mail::letter::Subject;
-use tollgate::mail::outbox::{Outbox, Waiting};
-use tollgate::store::{Order, Search};
+use tollgate::mail::letter::{Letter, Subject};
+use tollgate::mail::outbox::Outbox;
 use tollgate::tasks::Tasks;
 use tollgate::time::{Clock as _, DAY, HOUR, MINUTE, SECOND, Timestamp};
 
+use crate::letters::opened;
 use crate::store::Store;
 
 const ADA: &str = "ada@example.com";
@@ -48,8 +48,8 @@ impl Door {
     /// A server over that store that has counted nothing yet.
     fn beside(store: Store) -> Self {
         let tasks = Tasks::default();
-        let outbox = Arc::new(Outbox::new(&store.documents, store.clock()));
         let secret = SecretBox::new(Box::new([7; 32]));
+        let outbox = Arc::new(Outbox::new(&store.documents, &secret, store.clock()));
         let failures = Arc::new(MemoryFailures::default());
         let lockout = Lockout::new(&store.documents, failures, outbox, &secret, store.clock(), &tasks);
         Self { store, lockout, tasks }
@@ -87,22 +87,11 @@ impl Door {
     /// The codes of the letters that were posted so far.
     async fn codes(&self) -> Vec<String> {
         self.tasks.stop(std::time::Duration::from_secs(10)).await;
-        let search = Search {
-            kind: "letter",
-            index: "due",
-            prefix: "",
-            after: None,
-            order: Order::Ascending,
-            limit: 100,
-        };
-        let found = self.store.documents.find(search).await.unwrap();
-        let letters =
-            found.iter().map(|found| serde_json::from_slice::<Waiting>(&found.document.body).unwrap());
-        let code = |letter: Waiting| match letter.letter.subject {
+        let code = |letter: Letter| match letter.subject {
             Subject::Locked { code, .. } => code,
             other => panic!("{other:?}"),
         };
-        letters.map(code).collect()
+        opened(&self.store.documents).await.into_iter().map(code).collect()
     }
 }
 

@@ -192,7 +192,7 @@ fn accounts(
     clock: &Arc<dyn Clock>,
 ) -> Arc<Accounts> {
     let beside = Beside {
-        outbox: Arc::new(Outbox::new(documents, Arc::clone(clock))),
+        outbox: Arc::new(Outbox::new(documents, &secret(), Arc::clone(clock))),
         catalogue: Arc::clone(catalogue),
         tenants: Arc::clone(tenants),
         members: Arc::clone(members),
@@ -213,7 +213,7 @@ fn people(
     keyring: &Arc<Keyring>,
     clock: &Arc<dyn Clock>,
 ) -> People {
-    let outbox = Arc::new(Outbox::new(documents, Arc::clone(clock)));
+    let outbox = Arc::new(Outbox::new(documents, secret, Arc::clone(clock)));
     let ground = Ground {
         tokens: tokens.clone(),
         roles: Arc::clone(roles),
@@ -256,7 +256,7 @@ fn end_of_people(
         members: Arc::clone(members),
         sessions: Arc::clone(&people.sessions),
         codes: Arc::new(Codes::new(documents, secret, Arc::clone(clock))),
-        outbox: Arc::new(Outbox::new(documents, Arc::clone(clock))),
+        outbox: Arc::new(Outbox::new(documents, secret, Arc::clone(clock))),
         clock: Arc::clone(clock),
     };
     Arc::new(Departures::new(documents, ground))

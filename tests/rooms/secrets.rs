@@ -104,13 +104,8 @@ fn what_is_printed_has_no_secret() {
         Subject::Invitation { tenant: code(), by: code(), role: code(), code: code(), until },
     ];
     let letters = subjects.map(|subject| Letter { to: to.clone(), name: String::new(), subject });
-    let waiting = letters.map(|letter| Waiting {
-        id: String::from("let_1"),
-        letter,
-        written_at: until,
-        due_at: until,
-        tries: 0,
-    });
+    let waiting =
+        letters.map(|letter| Waiting { id: String::from("let_1"), letter, written_at: until, tries: 0 });
     let message = Message {
         id: String::from("1"),
         to: to.clone(),

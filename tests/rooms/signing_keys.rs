@@ -58,7 +58,7 @@ async fn keys_are_of_use_with_their_secret_alone_and_stay_over_a_restart() {
     assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
     let kept = store.documents.get("signing_keys", "tokens").await.unwrap().unwrap();
     let kept = String::from_utf8(kept.body).unwrap();
-    let public = tollgate::identity::seal::to_hex(&keys.published()[0].public);
+    let public = tollgate::secrets::seal::to_hex(&keys.published()[0].public);
     assert!(!kept.contains(&public), "only the sealed halves are kept");
 }
 

@@ -13,13 +13,13 @@ use crate::identity::members::By;
 use crate::identity::password::Password;
 use crate::identity::requests::check_id;
 use crate::identity::roles::OWNER;
-use crate::identity::seal::to_hex;
 use crate::identity::tenants::NewTenant;
 use crate::identity::user::User;
 use crate::identity::users::{Making, NewUser};
 use crate::mail::address::Address;
 use crate::mail::letter::Subject;
 use crate::plans::bounds::is_name;
+use crate::secrets::seal::to_hex;
 
 /// Whether anybody may sign up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

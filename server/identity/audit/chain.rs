@@ -6,9 +6,9 @@ use secrecy::SecretBox;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::audit::entry::{CHAIN, Draft, Entry};
-use crate::identity::seal::Seal;
 use crate::identity::tenant::Tenant;
 use crate::identity::turns::Turns;
+use crate::secrets::seal::Seal;
 use crate::store::records::{Change, Place, Range, Record, Records};
 use crate::store::{Documents, Inserted, Order, StoreError};
 use crate::time::Clock;

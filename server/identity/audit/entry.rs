@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::caller::{Caller, CallerKind};
-use crate::identity::seal::{Seal, to_hex};
+use crate::secrets::seal::{Seal, to_hex};
 use crate::store::records::Record;
 use crate::time::Timestamp;
 

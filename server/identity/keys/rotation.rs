@@ -9,7 +9,7 @@ use crate::identity::api_key::ApiKey;
 use crate::identity::caller::Caller;
 use crate::identity::credential;
 use crate::identity::keys::{Keys, KeysError, check};
-use crate::identity::seal::to_hex;
+use crate::secrets::seal::to_hex;
 use crate::time::{DAY, Timestamp};
 
 /// The longest time that both keys are good, in microseconds.

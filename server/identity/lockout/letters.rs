@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::identity::lockout::lock::moment;
-use crate::identity::seal::{Seal, to_hex};
 use crate::identity::user::User;
 use crate::mail::letter::{Letter, Subject};
 use crate::mail::outbox::Outbox;
+use crate::secrets::seal::{Seal, to_hex};
 use crate::store::records::{Kept, Record, Records};
 use crate::store::{Documents, Inserted, StoreError};
 use crate::time::{Clock, HOUR, Timestamp};

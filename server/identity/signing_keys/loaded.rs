@@ -7,7 +7,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use secrecy::ExposeSecret as _;
 
 use crate::identity::signing_keys::key_set::{Duty, KeySet, Listed, SigningKey};
-use crate::identity::vault::Vault;
+use crate::secrets::vault::Vault;
 use crate::store::StoreError;
 use crate::store::records::Kept;
 use crate::time::Timestamp;

@@ -35,7 +35,7 @@ fn subjects(name: &str) -> Vec<Subject> {
 fn message(subject: Subject, name: &str, link_base: Option<&str>) -> Message {
     let to = Address::parse("ada@example.com").unwrap();
     let letter = Letter { to, name: name.to_owned(), subject };
-    let waiting = Waiting { id: "let_1".into(), letter, written_at: AT, due_at: AT, tries: 0 };
+    let waiting = Waiting { id: "let_1".into(), letter, written_at: AT, tries: 0 };
     Words::new(link_base.map(str::to_owned)).unwrap().of(&waiting).unwrap()
 }
 

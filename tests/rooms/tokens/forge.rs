@@ -8,7 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tollgate::identity::vault::Vault;
+use tollgate::secrets::vault::Vault;
 use tollgate::time::Timestamp;
 
 use crate::rooms::{Rooms, secret};

@@ -13,10 +13,9 @@ use tollgate::identity::member::Member;
 use tollgate::identity::password::Password;
 use tollgate::identity::user::{Deletion, User};
 use tollgate::mail::address::Address;
-use tollgate::mail::outbox::Waiting;
 use tollgate::store::changes::{Subject, Teller};
-use tollgate::store::records::{Change, Range, Records};
-use tollgate::store::{Documents, Order, StoreError};
+use tollgate::store::records::{Change, Records};
+use tollgate::store::{Documents, Order, Search, StoreError};
 use tollgate::time::{Clock as _, DAY, ManualClock};
 use tollgate_client::{Client, v1};
 use tonic::{Code, Status};
@@ -136,9 +135,9 @@ impl Town {
 
     /// The letters that were sent, by what stands over them, when none waits any more.
     pub(super) async fn letters(&self) -> Vec<String> {
-        let waiting = Records::<Waiting>::new(Arc::clone(&self.documents));
-        let range = Range { index: "due", prefix: "", order: Order::Ascending, after: None };
-        while !waiting.page(range, 1).await.unwrap().records.is_empty() {
+        let (kind, index, order) = ("letter", "due", Order::Ascending);
+        let waiting = Search { kind, index, prefix: "", after: None, order, limit: 1 };
+        while !self.documents.find(waiting).await.unwrap().is_empty() {
             tokio::time::sleep(POLL).await;
         }
         let files = std::fs::read_dir(self.server.data().join("mail")).unwrap();

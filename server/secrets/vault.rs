@@ -5,7 +5,7 @@ use std::fmt;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use secrecy::{SecretBox, zeroize::Zeroize as _};
 
-use crate::identity::seal::{Seal, from_hex, to_hex};
+use crate::secrets::seal::{Seal, from_hex, to_hex};
 
 /// Seals texts for one purpose: ChaCha20-Poly1305 under a key made of the installation's secret and the purpose.
 ///
