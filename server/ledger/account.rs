@@ -56,9 +56,6 @@ pub struct Account {
     /// The newest epoch of the counters that something was decided in (rule N).
     #[prost(uint64, tag = "14")]
     pub counter_epoch: u64,
-    /// What grants lacked when that period was entered: see [`Account::period_overage`].
-    #[prost(int64, tag = "15")]
-    pub period_lack_micros: i64,
 }
 
 /// One grant.
@@ -188,13 +185,6 @@ impl Account {
     #[must_use]
     pub fn overage(&self) -> i64 {
         self.overage_micros.saturating_add(self.lack())
-    }
-
-    /// The same of the newest billing period.
-    #[must_use]
-    pub fn period_overage(&self) -> i64 {
-        let lack = self.lack().saturating_sub(self.period_lack_micros).max(0);
-        self.period_overage_micros.saturating_add(lack)
     }
 
     /// What was burned of grants that no longer had it (rule S). It is no sum of its own, because a release that another slot

@@ -279,7 +279,7 @@ fn state_of(account: &Account) -> State {
         start: Timestamp::from_micros(account.period_start_micros),
         end: Timestamp::from_micros(account.period_end_micros),
     });
-    let mut state = State { period, overage_micros: account.period_overage(), ..State::default() };
+    let mut state = State { period, overage_micros: account.period_overage_micros, ..State::default() };
     for window in &account.windows {
         if let Some(counter) = counter(window) {
             state.counters.insert(&counter_id(window), counter);

@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::gate::counters::{Correction, Over, PENDING_LIFE, Revived};
 use crate::gate::decision::CounterId;
-use crate::gate::state::{Counter, State};
+use crate::gate::state::{Counter, ReservationEnd, State};
 use crate::ledger::account::{Account, GrantAccount, HoldAccount, WindowAccount};
 use crate::ledger::loader::{self, LoadError, Loader, LoaderParts};
 use crate::ledger::progress::Late;
@@ -240,6 +240,18 @@ fn revived(state: &State, account: &Account, above: &Account, now: Timestamp) ->
     revived.collect()
 }
 
+/// The ends of reservations that the counters have and the ledger without what was decided `above` has not: those that are
+/// revived, and those that were said anew since, under a number above, which takes nothing again.
+fn ends_apart<'a>(
+    state: &'a State,
+    above: &'a Account,
+    revived: &'a [Revived],
+) -> impl Iterator<Item = &'a ReservationEnd> {
+    let anew = above.holds.iter().filter(|hold| hold.ended).map(|hold| hold.reservation.as_str());
+    let apart = revived.iter().map(|revived| revived.reservation.as_ref()).chain(anew);
+    apart.filter_map(|id| state.reservations.get(id)?.ended.as_ref())
+}
+
 /// What to add to the counters so that they say what the ledger says without what was decided `above` their number. What the
 /// ends of those took that are `revived` is given back with them.
 fn difference(
@@ -251,10 +263,7 @@ fn difference(
 ) -> Correction {
     let mut correction =
         Correction { epoch: state.epoch, number: state.number, revived, ..Correction::default() };
-    let ends = correction.revived.iter().filter_map(|revived| {
-        state.reservations.get(&revived.reservation).and_then(|known| known.ended.as_ref())
-    });
-    let ends = ends.collect::<Vec<_>>();
+    let ends = ends_apart(state, above, &correction.revived).collect::<Vec<_>>();
     for (id, counter) in state.counters.iter() {
         let (mark, used) = match counter {
             Counter::Fixed { start, used } if lasts(account, &id, *start, now) => (*start, *used),
@@ -285,7 +294,8 @@ fn difference(
         }
     }
     if state.period.is_some_and(|period| period.start.micros() == account.period_start_micros) {
-        let kept = account.period_overage().saturating_sub(above.overage());
+        // What grants lack is in neither: both have it as grants below zero.
+        let kept = account.period_overage_micros.saturating_sub(above.overage_micros);
         let counted =
             ends.iter().map(|end| end.overage_micros).fold(state.overage_micros, i64::saturating_sub);
         correction.overage_micros = kept.saturating_sub(counted);
@@ -313,8 +323,8 @@ mod tests {
     use crate::gate::decision::Burn;
     use crate::gate::period::Period;
     use crate::gate::policy::LimitKey;
-    use crate::gate::state::{EndKind, Grant, Reservation, ReservationEnd};
-    use crate::ledger::record::ChargeKind;
+    use crate::gate::state::{EndKind, Grant, Reservation};
+    use crate::ledger::record::{self, Body, ChargeKind, End, GrantBurn, Record};
     use crate::time::{HOUR, MINUTE};
 
     const NOON: Timestamp = Timestamp::from_micros(12 * HOUR);
@@ -445,9 +455,23 @@ mod tests {
         assert_eq!(seen(&none, NOON), (vec![Some(NOON)], vec![], 0), "all of it is the end's own");
         // Its time is over: what the end took is given back, and what is held ends by itself.
         assert_eq!(seen(&none, NOON.plus(MINUTE)), (vec![], vec![(Arc::from("g"), 4)], -3));
-        // It was said anew since.
-        let holds = vec![HoldAccount { reservation: "r".to_owned(), ..HoldAccount::default() }];
-        assert_eq!(seen(&Account { holds, ..Account::default() }, NOON).0, vec![]);
+        // It was said anew since, and the ledger has that: it took nothing again.
+        let end = End {
+            reservation: "r".to_owned(),
+            kind: record::EndKind::Settled.into(),
+            paid: vec![GrantBurn { grant: "g".to_owned(), micros: 4 }],
+            overage_micros: 3,
+            period_start_micros: NOON.micros(),
+            ..End::default()
+        };
+        let end = Record { body: Some(Body::End(end)), ..Record::default() };
+        let (mut above, mut after) = (Account::default(), account.clone());
+        after.holds[0].burns = vec![GrantBurn { grant: "g".to_owned(), micros: 6 }];
+        above.absorb(&end);
+        after.absorb(&end);
+        assert_eq!(after.grants[0].remaining_micros, 16);
+        let correction = difference(&state, &after, &above, revived(&state, &after, &above, NOON), NOON);
+        assert!(correction.is_nothing(), "{correction:?}");
     }
 
     /// The counters have an overage of 5 in the period that begins at noon; the ledger has `kept` in the one that begins at

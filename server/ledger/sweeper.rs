@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::gate::call::EventKey;
-use crate::gate::counters::Over;
+use crate::gate::counters::{Over, PENDING_LIFE};
 use crate::ledger::account::HoldAccount;
 use crate::ledger::accounts::KeptAccount;
 use crate::ledger::admission::end_key;
@@ -12,6 +12,7 @@ use crate::ledger::event::{self, KeyKind};
 use crate::ledger::loader::{LoadError, Loader, LoaderParts};
 use crate::ledger::queue::{Commit, Queue};
 use crate::ledger::record::{Body, Breakage, End, EndKind};
+use crate::ledger::slots::CLOCK_ERROR;
 use crate::time::Timestamp;
 
 /// Accounts that one sweep looks at.
@@ -47,7 +48,11 @@ impl Sweeper {
         if !self.parts.slots.is_first().await? {
             return Ok(());
         }
-        let ended_by = self.parts.slots.low_water().await?;
+        let mut ended_by = self.parts.slots.low_water().await?;
+        if self.parts.slots.journal().is_shared() {
+            // A retry on any process may journal a decision again for as long as its mark is pending (rule Q).
+            ended_by = ended_by.minus(PENDING_LIFE).minus(CLOCK_ERROR);
+        }
         self.loader.settled().await?;
         let due = self.parts.accounts.due(ended_by, ACCOUNTS_MAX).await?;
         let (mut ended, mut alone) = (Vec::new(), Vec::new());

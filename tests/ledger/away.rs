@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tollgate::adapters::spool::FileSpool;
-use tollgate::ledger::admission::AdmissionError;
+use tollgate::ledger::admission::{AdmissionError, ExtendOrder};
 use tollgate::ledger::journal::{Batch, Journal, JournalError, Slot};
 use tollgate::ledger::queue::{Kept, QueueError};
 use tollgate::ledger::stamp::Position;
@@ -127,4 +127,27 @@ async fn an_end_that_no_journal_has_is_taken_back_and_can_be_said_again() {
     assert_eq!((said.charged_micros, said.replayed), (3 * CREDIT, false));
     assert_eq!(desk.account().await.balance_micros(), 7 * CREDIT);
     come_to(&desk, 7).await;
+}
+
+#[tokio::test]
+async fn a_reservation_that_is_said_to_have_expired_holds_nothing_in_the_ledger_either() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (desk, journal) = open(directory.path()).await;
+    let reservation = reserve(&desk, "a", ORDER).await;
+    journal.is_away.store(true, Ordering::SeqCst);
+    let first = desk.track(priced("b", 0)).await.expect("a verdict");
+    assert_eq!(first.kept, Kept::Local);
+    let (request_id, ttl) = (String::from("shorter"), Some(SECOND));
+    let shorter =
+        ExtendOrder { reservation: reservation.clone(), request_id, ttl, additional_micros: CREDIT };
+    let lost = desk.ledger.admission.extend(desk.subject(), shorter).await.expect_err("nobody wrote it down");
+    assert!(matches!(lost, AdmissionError::Queue(QueueError::Unavailable)), "{lost}");
+    journal.is_away.store(false, Ordering::SeqCst);
+    desk.clock.advance(2 * SECOND);
+
+    let late = desk.ledger.admission.settle(desk.subject(), settlement(&reservation, 3)).await;
+    assert!(matches!(late, Err(AdmissionError::ReservationExpired(_))), "{late:?}");
+    let account = desk.account().await;
+    assert_eq!((account.balance_micros(), account.held_micros()), (10 * CREDIT, 0));
+    come_to(&desk, 10).await;
 }

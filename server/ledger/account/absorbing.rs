@@ -51,7 +51,6 @@ impl Account {
         let lack = forgotten.map(|grant| grant.lacks()).fold(0, i64::saturating_add);
         self.debited_micros = self.debited_micros.saturating_sub(lack);
         self.overage_micros = self.overage_micros.saturating_add(lack);
-        self.period_lack_micros = self.period_lack_micros.saturating_sub(lack).max(0);
         // After an hour nothing of a reservation that has ended is on its way any more, nor the beginning of one that has not
         // begun: its extension came after its end.
         self.holds.retain(|hold| {
@@ -201,7 +200,6 @@ impl Account {
             self.period_start_micros = start_micros;
             self.period_end_micros = end_micros;
             self.period_overage_micros = 0;
-            self.period_lack_micros = self.lack();
         }
     }
 

@@ -185,17 +185,6 @@ fn a_grant_that_ends_below_zero_leaves_overage_and_no_breakage() {
 }
 
 #[test]
-fn what_grants_lacked_counts_in_the_period_in_which_they_lacked_it() {
-    let mut account = Account::default();
-    for record in [granted(20, None), paid(15, 1), paid(8, 1)] {
-        account.absorb(&record);
-    }
-    assert_eq!((account.period_overage(), account.overage()), (3, 3));
-    account.absorb(&paid(2, 2));
-    assert_eq!((account.period_overage(), account.overage()), (2, 5));
-}
-
-#[test]
 fn what_comes_after_its_grant_was_closed_is_overage() {
     let grant = GrantPosted {
         id: "g".to_owned(),

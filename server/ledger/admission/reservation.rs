@@ -17,6 +17,7 @@ use crate::ledger::queue::{Kept, Place};
 use crate::ledger::record::{Body, EndKind, Extension as ExtensionRecord, Mode};
 use crate::ledger::reservation_id;
 use crate::ledger::standing::{Standing, decode};
+use crate::ledger::sweeper;
 use crate::time::Timestamp;
 
 /// A reservation that is asked for.
@@ -330,7 +331,10 @@ impl Admission {
         let kind = match gone {
             Gone::Settled => EndKind::Settled,
             Gone::Released => EndKind::Released,
-            Gone::Expired => EndKind::Expired,
+            Gone::Expired => {
+                self.expire(subject.tenant, &reservation).await?;
+                EndKind::Expired
+            }
             Gone::Unknown => {
                 self.loader.settled().await?;
                 let key = end_key(subject.tenant, &reservation);
@@ -344,6 +348,22 @@ impl Admission {
             }
         };
         Ok(ended_as(kind, reservation))
+    }
+
+    /// Ends a reservation in the ledger that has expired in the counters, before anybody is told: an extension that has shortened
+    /// its life may never become durable, and the counters may forget that it was made.
+    async fn expire(&self, tenant: &Arc<str>, reservation: &str) -> Result<(), AdmissionError> {
+        self.loader.settled().await?;
+        let account = self.loader.account(tenant).await.map_err(LoadError::from)?;
+        let now = self.counters.now();
+        let Some(hold) = account.hold(reservation).filter(|hold| hold.expires_at_micros > now.micros())
+        else {
+            return Ok(());
+        };
+        sweeper::expire(&self.queue, tenant, hold, now)?.wait().await?;
+        // The counters hold it until they are told.
+        self.queue.suspect(tenant);
+        Ok(())
     }
 
     /// What the plan asks for the reservation's call, now that its outcome is known.
