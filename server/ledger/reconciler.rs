@@ -196,11 +196,13 @@ fn drift(correction: &Correction) -> Drift {
 /// to the counters' number is in it.
 fn over(state: &State, account: &Account, above: &Account) -> Vec<Over> {
     let living = state.reservations.iter().filter(|(_, held)| held.ended.is_none());
-    let over = living.filter(|(id, _)| {
-        let ended_above = above.holds.iter().any(|hold| *hold.reservation == ***id);
-        account.hold(id).is_none() && !ended_above
-    });
+    let over = living.filter(|(id, _)| account.hold(id).is_none() && !is_changed(above, id));
     over.map(|(id, held)| Over { reservation: Arc::clone(id), opened_at: Some(held.opened_at) }).collect()
+}
+
+/// Whether something of a reservation was decided above the counters' number.
+fn is_changed(above: &Account, reservation: &str) -> bool {
+    above.holds.iter().any(|hold| hold.reservation == reservation)
 }
 
 /// Living reservations of the ledger that nobody can end any more, with when their time was over: an extension that never
@@ -215,9 +217,8 @@ fn lapsed<'a>(
     let living = account.holds.iter().filter(|hold| hold.lives());
     let lapsed = living.filter_map(|hold| {
         let expires_at = state.reservations.get(hold.reservation.as_str())?.expires_at;
-        let is_changed = above.holds.iter().any(|changed| changed.reservation == hold.reservation);
         let is_over = expires_at.micros() < hold.expires_at_micros && expires_at <= read_at;
-        (is_over && !is_changed).then_some((hold, expires_at))
+        (is_over && !is_changed(above, &hold.reservation)).then_some((hold, expires_at))
     });
     lapsed.collect()
 }
@@ -233,9 +234,12 @@ fn revived(state: &State, account: &Account, above: &Account, now: Timestamp) ->
             Some(Some(end)) => Some(end.at),
             Some(None) => return None,
         };
-        let is_changed = above.holds.iter().any(|changed| changed.reservation == hold.reservation);
         let reservation = Arc::from(hold.reservation.as_str());
-        (!is_changed).then(|| Revived { reservation, ended_at, held: loader::reservation(hold) })
+        (!is_changed(above, &hold.reservation)).then(|| Revived {
+            reservation,
+            ended_at,
+            held: loader::reservation(hold),
+        })
     });
     revived.collect()
 }

@@ -5,7 +5,7 @@ local event, payload, id, price = ask[2], ask[3], ask[4], ask[5]
 if not load() then return pack({'missing', now}) end
 
 local mark, is_abandoned = mark_of(event)
-local raw = call('HGET', key, 'r' .. id)
+local raw = mark and call('HGET', key, 'r' .. id)
 local hold = raw and unpacked(raw)
 -- An end that was abandoned is nothing any more where its reservation was revived.
 if mark and not (is_abandoned and hold and not hold[5]) then
